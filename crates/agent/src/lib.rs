@@ -1,0 +1,1 @@
+//! Host metrics under node_exporter's names. Reads /proc and /sys through a root it is given.

@@ -1,0 +1,1 @@
+//! Configuration files read strictly, with positions in errors. The only reader of YAML.

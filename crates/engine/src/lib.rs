@@ -1,0 +1,1 @@
+//! Joins languages to stores: sources, admission, limits. No sockets.

@@ -1,0 +1,1 @@
+//! A Go text/template engine with html/template escaping. Knows nothing of alerts.

@@ -1,0 +1,1 @@
+//! Relabelling rules, as Prometheus applies them to targets, samples, alerts and remote writes.

@@ -1,0 +1,3 @@
+//! PromQL: parse, check, evaluate over a series source. Knows no store and no protocol.
+
+pub mod source;

@@ -1,0 +1,1 @@
+//! Targets, relabelling and the scrape cycle as state machines. No sockets.

@@ -1,0 +1,1 @@
+//! Sockets, TLS, HTTP handlers, supervision: all async code of the server.

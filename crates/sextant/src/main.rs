@@ -1,0 +1,3 @@
+//! The `sextant` binary: subcommands, nothing else.
+
+fn main() {}

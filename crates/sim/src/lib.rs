@@ -1,0 +1,1 @@
+//! The seeded simulator: clock, disk and crashes under one seed.

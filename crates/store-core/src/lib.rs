@@ -1,0 +1,1 @@
+//! The content-agnostic storage substrate: journal, parts, catalog, planning. Knows no metrics.

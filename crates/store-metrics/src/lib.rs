@@ -1,0 +1,1 @@
+//! The metrics store: live buffers, parts, label index. Knows no query language.

@@ -1,0 +1,1 @@
+//! Fixtures and golden runners for tests.

@@ -1,0 +1,3 @@
+//! Automation: `cargo xtask tidy`, `cargo xtask ci`, `cargo xtask sim`.
+
+fn main() {}
