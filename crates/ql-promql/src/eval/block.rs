@@ -1,0 +1,414 @@
+//! The columns an expression evaluates to: rows of series, one cell per step.
+
+use std::sync::Arc;
+
+use base::{Budget, BudgetExceeded, Charge};
+use hashbrown::HashMap;
+use model::{FloatHistogram, Labels};
+
+use crate::eval::error::EvalError;
+
+/// Charges are taken in pieces of this size, so that rows do not each touch the shared counters.
+const CHARGE_STEP_BYTES: u64 = 64 * 1024;
+
+/// One cell that holds a sample.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Cell<'a> {
+    Float(f64),
+    Histogram(&'a Arc<FloatHistogram>),
+}
+
+/// Histogram samples of one row: (step, histogram), ascending by step.
+pub(crate) type HistogramCells = Vec<(u32, Arc<FloatHistogram>)>;
+
+/// An instant vector over all steps: `rows × n_steps` floats with a presence bitmap, and sparse
+/// histograms. No cell is both. The order of rows is the order of the vector.
+#[derive(Debug, Default)]
+pub(crate) struct Block {
+    n_steps: usize,
+    words_per_row: usize,
+    labels: Vec<Labels>,
+    /// Whether the metric name is to be dropped when the query ends (delayed name removal).
+    drop_name: Vec<bool>,
+    values: Vec<f64>,
+    present: Vec<u64>,
+    /// Empty while no row has a histogram, else one list per row.
+    histograms: Vec<HistogramCells>,
+    charges: Vec<Charge>,
+}
+
+impl Block {
+    pub(crate) fn new(n_steps: usize) -> Self {
+        Self { n_steps, words_per_row: n_steps.div_ceil(64), ..Self::default() }
+    }
+
+    /// One row without labels and a value at every step.
+    pub(crate) fn scalar(n_steps: usize, value: f64) -> Self {
+        Self::scalar_steps(vec![value; n_steps])
+    }
+
+    /// One row without labels, from its value at each step.
+    pub(crate) fn scalar_steps(values: Vec<f64>) -> Self {
+        let mut block = Self::new(values.len());
+        let row = block.push_row(Labels::empty(), false);
+        block.values = values;
+        block.fill_present(row);
+        block
+    }
+
+    pub(crate) fn n_steps(&self) -> usize {
+        self.n_steps
+    }
+
+    pub(crate) fn n_rows(&self) -> usize {
+        self.labels.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Appends a row without samples.
+    pub(crate) fn push_row(&mut self, labels: Labels, drop_name: bool) -> usize {
+        self.labels.push(labels);
+        self.drop_name.push(drop_name);
+        self.values.resize(self.values.len() + self.n_steps, 0.0);
+        self.present.resize(self.present.len() + self.words_per_row, 0);
+        if !self.histograms.is_empty() {
+            self.histograms.push(Vec::new());
+        }
+        self.labels.len() - 1
+    }
+
+    /// Takes back the last row.
+    pub(crate) fn pop_row(&mut self) {
+        self.labels.pop();
+        self.drop_name.pop();
+        self.values.truncate(self.labels.len() * self.n_steps);
+        self.present.truncate(self.labels.len() * self.words_per_row);
+        self.histograms.truncate(self.labels.len());
+    }
+
+    pub(crate) fn labels(&self, row: usize) -> &Labels {
+        &self.labels[row]
+    }
+
+    pub(crate) fn set_labels(&mut self, row: usize, labels: Labels) {
+        self.labels[row] = labels;
+    }
+
+    pub(crate) fn drop_name(&self, row: usize) -> bool {
+        self.drop_name[row]
+    }
+
+    pub(crate) fn set_drop_name(&mut self, row: usize, drop_name: bool) {
+        self.drop_name[row] = drop_name;
+    }
+
+    /// All cells of a row; those that are not present hold arbitrary floats.
+    pub(crate) fn values(&self, row: usize) -> &[f64] {
+        &self.values[row * self.n_steps..(row + 1) * self.n_steps]
+    }
+
+    pub(crate) fn values_mut(&mut self, row: usize) -> &mut [f64] {
+        &mut self.values[row * self.n_steps..(row + 1) * self.n_steps]
+    }
+
+    /// The presence bits of the floats of a row, step 0 in the lowest bit of the first word.
+    pub(crate) fn present(&self, row: usize) -> &[u64] {
+        &self.present[row * self.words_per_row..(row + 1) * self.words_per_row]
+    }
+
+    pub(crate) fn present_mut(&mut self, row: usize) -> &mut [u64] {
+        &mut self.present[row * self.words_per_row..(row + 1) * self.words_per_row]
+    }
+
+    pub(crate) fn has_float(&self, row: usize, step: usize) -> bool {
+        self.present[row * self.words_per_row + step / 64] >> (step % 64) & 1 == 1
+    }
+
+    pub(crate) fn set_float(&mut self, row: usize, step: usize, value: f64) {
+        self.values[row * self.n_steps + step] = value;
+        self.present[row * self.words_per_row + step / 64] |= 1 << (step % 64);
+    }
+
+    pub(crate) fn clear_float(&mut self, row: usize, step: usize) {
+        self.present[row * self.words_per_row + step / 64] &= !(1 << (step % 64));
+    }
+
+    fn fill_present(&mut self, row: usize) {
+        for step in 0..self.n_steps {
+            self.present[row * self.words_per_row + step / 64] |= 1 << (step % 64);
+        }
+    }
+
+    pub(crate) fn has_histograms(&self) -> bool {
+        self.histograms.iter().any(|cells| !cells.is_empty())
+    }
+
+    /// The histogram samples of a row, ascending by step.
+    pub(crate) fn histograms(&self, row: usize) -> &[(u32, Arc<FloatHistogram>)] {
+        self.histograms.get(row).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn take_histograms(&mut self, row: usize) -> HistogramCells {
+        self.histograms.get_mut(row).map(std::mem::take).unwrap_or_default()
+    }
+
+    pub(crate) fn set_histograms(&mut self, row: usize, cells: HistogramCells) {
+        if self.histograms.is_empty() {
+            if cells.is_empty() {
+                return;
+            }
+            self.histograms.resize_with(self.labels.len(), Vec::new);
+        }
+        self.histograms[row] = cells;
+    }
+
+    /// Sets a histogram; the cell must hold no float.
+    pub(crate) fn set_histogram(&mut self, row: usize, step: usize, histogram: Arc<FloatHistogram>) {
+        if self.histograms.is_empty() {
+            self.histograms.resize_with(self.labels.len(), Vec::new);
+        }
+        let step = step as u32;
+        let cells = &mut self.histograms[row];
+        if cells.last().is_none_or(|(last, _)| *last < step) {
+            cells.push((step, histogram));
+            return;
+        }
+        match cells.binary_search_by_key(&step, |(at, _)| *at) {
+            Ok(idx) => cells[idx].1 = histogram,
+            Err(idx) => cells.insert(idx, (step, histogram)),
+        }
+    }
+
+    pub(crate) fn histogram(&self, row: usize, step: usize) -> Option<&Arc<FloatHistogram>> {
+        let cells = self.histograms(row);
+        let idx = cells.binary_search_by_key(&(step as u32), |(at, _)| *at).ok()?;
+        Some(&cells[idx].1)
+    }
+
+    pub(crate) fn cell(&self, row: usize, step: usize) -> Option<Cell<'_>> {
+        if self.has_float(row, step) {
+            return Some(Cell::Float(self.values(row)[step]));
+        }
+        self.histogram(row, step).map(Cell::Histogram)
+    }
+
+    pub(crate) fn has_cell(&self, row: usize, step: usize) -> bool {
+        self.has_float(row, step) || self.histogram(row, step).is_some()
+    }
+
+    pub(crate) fn row_is_empty(&self, row: usize) -> bool {
+        self.histograms(row).is_empty() && self.present(row).iter().all(|word| *word == 0)
+    }
+
+    /// Presence of floats or histograms, as [`Block::present`].
+    pub(crate) fn occupied(&self, row: usize) -> Vec<u64> {
+        let mut words = self.present(row).to_vec();
+        for (step, _) in self.histograms(row) {
+            words[*step as usize / 64] |= 1 << (step % 64);
+        }
+        words
+    }
+
+    /// Samples as upstream counts them: one per float, a histogram by its size.
+    pub(crate) fn n_samples(&self) -> usize {
+        let floats: usize = self.present.iter().map(|word| word.count_ones() as usize).sum();
+        let histograms: usize = self.histograms.iter().flatten().map(|(_, h)| histogram_samples(h)).sum();
+        floats + histograms
+    }
+
+    /// Appends the rows of `other`, which has as many steps.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        debug_assert_eq!(self.n_steps, other.n_steps);
+        if self.labels.is_empty() {
+            *self = other;
+            return;
+        }
+        if !other.histograms.is_empty() || !self.histograms.is_empty() {
+            self.histograms.resize_with(self.labels.len(), Vec::new);
+            other.histograms.resize_with(other.labels.len(), Vec::new);
+            self.histograms.append(&mut other.histograms);
+        }
+        self.labels.append(&mut other.labels);
+        self.drop_name.append(&mut other.drop_name);
+        self.values.append(&mut other.values);
+        self.present.append(&mut other.present);
+        self.charges.append(&mut other.charges);
+    }
+
+    /// Charges what the block holds; cheap when it has hardly grown.
+    pub(crate) fn settle(&mut self, budget: &Budget) -> Result<(), BudgetExceeded> {
+        let row_bytes = self.n_steps * 8 + self.words_per_row * 8 + 32;
+        let bytes = (self.labels.len() * row_bytes) as u64;
+        let held: u64 = self.charges.iter().map(Charge::bytes).sum();
+        if bytes <= held {
+            return Ok(());
+        }
+        let more = (bytes - held).max(CHARGE_STEP_BYTES).max(held / 2);
+        match self.charges.last_mut() {
+            Some(charge) => charge.grow(more)?,
+            None => self.charges.push(budget.charge(more)?),
+        }
+        Ok(())
+    }
+
+    /// Keeps the rows for which `keep` holds, in order.
+    pub(crate) fn retain_rows(&mut self, mut keep: impl FnMut(&Self, usize) -> bool) {
+        let kept: Vec<usize> = (0..self.n_rows()).filter(|row| keep(self, *row)).collect();
+        if kept.len() < self.n_rows() {
+            self.reorder(&kept);
+        }
+    }
+
+    /// Makes row `i` what was row `order[i]`; rows that `order` does not name are dropped.
+    pub(crate) fn reorder(&mut self, order: &[usize]) {
+        let mut out = Self::new(self.n_steps);
+        for row in order {
+            out.copy_row(self, *row);
+        }
+        out.charges = std::mem::take(&mut self.charges);
+        *self = out;
+    }
+
+    /// Appends a copy of a row of `other`.
+    pub(crate) fn copy_row(&mut self, other: &Self, row: usize) -> usize {
+        self.labels.push(other.labels[row].clone());
+        self.drop_name.push(other.drop_name[row]);
+        self.values.extend_from_slice(other.values(row));
+        self.present.extend_from_slice(other.present(row));
+        let cells = other.histograms(row);
+        if !cells.is_empty() || !self.histograms.is_empty() {
+            self.histograms.resize_with(self.labels.len(), Vec::new);
+            self.histograms[self.labels.len() - 1] = cells.to_vec();
+        }
+        self.labels.len() - 1
+    }
+
+    /// The same values repeated at `n_steps` steps; the block has one step.
+    pub(crate) fn broadcast(&self, n_steps: usize) -> Self {
+        debug_assert_eq!(self.n_steps, 1);
+        let mut out = Self::new(n_steps);
+        for row in 0..self.n_rows() {
+            let to = out.push_row(self.labels[row].clone(), self.drop_name[row]);
+            match self.cell(row, 0) {
+                Some(Cell::Float(value)) => {
+                    out.values_mut(to).fill(value);
+                    out.fill_present(to);
+                }
+                Some(Cell::Histogram(histogram)) => {
+                    let cells = (0..n_steps as u32).map(|step| (step, Arc::clone(histogram))).collect();
+                    out.set_histograms(to, cells);
+                }
+                None => out.pop_row(),
+            }
+        }
+        out
+    }
+
+    /// Whether two rows have equal labels.
+    pub(crate) fn has_duplicate_labels(&self) -> bool {
+        if self.n_rows() < 2 {
+            return false;
+        }
+        let mut seen: HashMap<&Labels, ()> = HashMap::with_capacity(self.n_rows());
+        self.labels.iter().any(|labels| seen.insert(labels, ()).is_some())
+    }
+
+    /// Joins rows of equal labels into the first of them; an error if they overlap in time.
+    pub(crate) fn merge_duplicates(&mut self) -> Result<(), EvalError> {
+        if !self.has_duplicate_labels() {
+            return Ok(());
+        }
+        let mut first_row: HashMap<Labels, usize> = HashMap::with_capacity(self.n_rows());
+        let mut out = Self::new(self.n_steps);
+        for row in 0..self.n_rows() {
+            match first_row.get(self.labels(row)) {
+                None => {
+                    let to = out.copy_row(self, row);
+                    first_row.insert(self.labels(row).clone(), to);
+                }
+                Some(to) => out.overlay(*to, self, row)?,
+            }
+        }
+        out.charges = std::mem::take(&mut self.charges);
+        *self = out;
+        Ok(())
+    }
+
+    fn overlay(&mut self, to: usize, other: &Self, row: usize) -> Result<(), EvalError> {
+        let (mine, theirs) = (self.occupied(to), other.occupied(row));
+        if mine.iter().zip(&theirs).any(|(a, b)| a & b != 0) {
+            return Err(EvalError::duplicate_labelset());
+        }
+        for step in 0..self.n_steps {
+            if other.has_float(row, step) {
+                self.set_float(to, step, other.values(row)[step]);
+            }
+        }
+        for (step, histogram) in other.histograms(row) {
+            self.set_histogram(to, *step as usize, Arc::clone(histogram));
+        }
+        Ok(())
+    }
+}
+
+/// How many samples upstream counts a histogram for: 16 bytes each, rounded.
+pub(crate) fn histogram_samples(h: &FloatHistogram) -> usize {
+    let elements = h.positive_spans.len()
+        + h.negative_spans.len()
+        + h.positive_buckets.len()
+        + h.negative_buckets.len()
+        + h.custom_values.len();
+    (HISTOGRAM_STRUCT_BYTES + elements * 8 + 8) / 16
+}
+
+/// The fixed part of upstream's histogram.
+const HISTOGRAM_STRUCT_BYTES: usize = 168;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(value: &str) -> Labels {
+        Labels::from_pairs([("a", value)])
+    }
+
+    #[test]
+    fn rows_of_equal_labels_merge_unless_they_overlap() {
+        let mut block = Block::new(70);
+        let (first, other, second) = (
+            block.push_row(labels("1"), false),
+            block.push_row(labels("2"), true),
+            block.push_row(labels("1"), false),
+        );
+        block.set_float(first, 0, 1.0);
+        block.set_float(other, 0, 2.0);
+        block.set_float(second, 69, 3.0);
+        block.set_histogram(second, 5, Arc::new(FloatHistogram::default()));
+        block.merge_duplicates().unwrap();
+        assert_eq!(block.n_rows(), 2);
+        assert!(block.has_float(0, 0) && block.has_float(0, 69) && block.histogram(0, 5).is_some());
+        assert!(!block.has_cell(0, 1) && block.drop_name(1));
+
+        let again = block.push_row(labels("2"), false);
+        block.set_float(again, 0, 1.0);
+        assert!(block.merge_duplicates().is_err());
+    }
+
+    #[test]
+    fn a_single_step_is_broadcast_and_blocks_append() {
+        let mut block = Block::new(1);
+        let row = block.push_row(labels("1"), false);
+        block.set_float(row, 0, 4.0);
+        let row = block.push_row(labels("2"), false);
+        block.set_histogram(row, 0, Arc::new(FloatHistogram::default()));
+        let wide = block.broadcast(3);
+        assert_eq!(wide.values(0), [4.0; 3]);
+        assert_eq!(wide.histograms(1).len(), 3);
+        let mut all = Block::scalar(3, 1.0);
+        all.append(wide);
+        assert_eq!((all.n_rows(), all.histograms(0).len(), all.histograms(2).len()), (3, 0, 3));
+    }
+}
