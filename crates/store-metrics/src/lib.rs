@@ -1,1 +1,24 @@
-//! The metrics store: live buffers, parts, label index. Knows no query language.
+//! The metrics store: live buffers, parts, label index, selection.
+//!
+//! Duty: take batches of samples durably, keep them as parts, answer selections, label queries and
+//! cardinality questions. Not its duty: query languages, protocols, threads (the owner calls
+//! [`MetricStore::cut`] and [`MetricStore::maintain`] when it sees fit).
+
+pub mod cardinality;
+pub mod columns;
+pub mod error;
+pub mod options;
+pub mod outcome;
+pub mod selection;
+pub mod store;
+
+pub use cardinality::{CardinalityStats, Count, HeadStats};
+pub use columns::SampleColumns;
+pub use error::{AppendError, StoreError};
+pub use options::{AppendOptions, BatchId, Limits, RetentionOptions, StoreOptions};
+pub use outcome::{
+    AppendOutcome, CutOutcome, DeleteOutcome, MaintainOutcome, RecoveryReport, Rejections, SnapshotReport,
+    StoreStats,
+};
+pub use selection::{ExemplarSeries, LabelAnswer, LabelScope, SelectedSeries, SeriesAnswer};
+pub use store::{MetricStore, MetricsView};

@@ -1,0 +1,41 @@
+//! Decoded samples of one series, as columns that the reader reuses from series to series.
+
+use std::sync::Arc;
+
+use model::FloatHistogram;
+
+/// The samples of one series, ascending in time, no timestamp twice: one that carries a histogram
+/// is in the histogram columns only. Staleness markers are floats with `model::STALE_NAN_BITS`.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct SampleColumns {
+    /// Milliseconds since the Unix epoch.
+    pub float_ts: Vec<i64>,
+    pub float_values: Vec<f64>,
+    /// Start timestamps of the floats: empty when none is known, else as long as `float_ts`, 0 for
+    /// unknown.
+    pub float_st: Vec<i64>,
+    pub histogram_ts: Vec<i64>,
+    pub histograms: Vec<Arc<FloatHistogram>>,
+    /// As `float_st`, for the histograms.
+    pub histogram_st: Vec<i64>,
+}
+
+impl SampleColumns {
+    /// Empties the columns and keeps their allocations.
+    pub fn clear(&mut self) {
+        self.float_ts.clear();
+        self.float_values.clear();
+        self.float_st.clear();
+        self.histogram_ts.clear();
+        self.histograms.clear();
+        self.histogram_st.clear();
+    }
+
+    pub fn n_samples(&self) -> usize {
+        self.float_ts.len() + self.histogram_ts.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.n_samples() == 0
+    }
+}

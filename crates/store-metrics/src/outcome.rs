@@ -1,0 +1,141 @@
+//! What operations report. Plain numbers, for callers, logs and self-metrics.
+
+/// Samples refused, by reason. None of them is stored; the rest of the batch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rejections {
+    /// Too far in the future.
+    pub out_of_bounds: u64,
+    /// Older than retention.
+    pub too_old: u64,
+    /// Older than the newest sample of the series by more than the out-of-order window.
+    pub out_of_order: u64,
+    /// The newest timestamp of the series again, with another value.
+    pub duplicate: u64,
+    /// The series is new and the tenant has as many as it may.
+    pub series_limit: u64,
+    /// The series is new and memory for new series is used up.
+    pub series_memory: u64,
+    /// A histogram whose spans and buckets contradict each other.
+    pub invalid_histogram: u64,
+}
+
+impl Rejections {
+    pub fn total(&self) -> u64 {
+        self.out_of_bounds
+            + self.too_old
+            + self.out_of_order
+            + self.duplicate
+            + self.series_limit
+            + self.series_memory
+            + self.invalid_histogram
+    }
+}
+
+/// What became of a batch; everything accepted is durable and searchable.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AppendOutcome {
+    /// Samples stored, equal repetitions included.
+    pub accepted: u64,
+    pub accepted_exemplars: u64,
+    pub rejected: Rejections,
+    /// Series that were not in the live store before.
+    pub new_series: u64,
+    /// The batch had been applied before; nothing was done.
+    pub repeated: bool,
+    /// The first sample that was refused, for the sender's error message:
+    /// `(series_idx of the batch, timestamp, reason)`.
+    pub first_rejected: Option<(u32, i64, RejectReason)>,
+}
+
+/// Why a sample was refused; the texts are upstream's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RejectReason {
+    #[error("out of bounds")]
+    OutOfBounds,
+    #[error("too old sample")]
+    TooOld,
+    #[error("out of order sample")]
+    OutOfOrder,
+    #[error("duplicate sample for timestamp")]
+    Duplicate,
+    #[error("per-tenant series limit exceeded")]
+    SeriesLimit,
+    #[error("memory for new series exhausted")]
+    SeriesMemory,
+    #[error("invalid histogram")]
+    InvalidHistogram,
+}
+
+/// What [`crate::MetricStore::cut`] did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CutOutcome {
+    pub parts: u64,
+    pub series: u64,
+    pub samples: u64,
+    pub bytes: u64,
+}
+
+/// What one round of [`crate::MetricStore::maintain`] did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MaintainOutcome {
+    pub merges: u64,
+    pub parts_merged: u64,
+    pub parts_dropped: u64,
+    pub bytes_read: u64,
+    pub bytes_written: u64,
+    /// There is more to do right now: call again soon.
+    pub more: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeleteOutcome {
+    /// Series of which some sample was deleted, counted once per part.
+    pub series: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SnapshotReport {
+    pub name: String,
+    pub parts: u64,
+    pub bytes: u64,
+}
+
+/// What opening found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RecoveryReport {
+    pub parts: u64,
+    pub journal_records: u64,
+    pub journal_samples: u64,
+    /// Bytes of a torn tail that were cut off the journal: they had not been acknowledged.
+    pub torn_bytes: u64,
+    /// Damage that was met and set aside, one sentence each.
+    pub problems: Vec<String>,
+    pub took_ms: u64,
+}
+
+/// Numbers for self-metrics; counters count since opening.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StoreStats {
+    pub active_series: u64,
+    pub series_created: u64,
+    pub series_removed: u64,
+    pub samples_appended: u64,
+    pub histograms_appended: u64,
+    pub exemplars_appended: u64,
+    pub exemplars_in_storage: u64,
+    pub rejected: Rejections,
+    pub out_of_order_samples: u64,
+    pub live_bytes: u64,
+    pub cuts: u64,
+    pub cut_failures: u64,
+    pub merges: u64,
+    pub merge_failures: u64,
+    pub parts: u64,
+    pub parts_bytes: u64,
+    pub part_samples: u64,
+    pub journal_bytes: u64,
+    pub min_time_ms: Option<i64>,
+    pub max_time_ms: Option<i64>,
+    /// A full or failing disk: appends are refused until there is room.
+    pub read_only: bool,
+}
