@@ -36,19 +36,32 @@ pub struct CancelToken {
 struct Inner {
     cancelled: AtomicBool,
     deadline: Option<(Arc<dyn Clock>, u64)>,
+    parent: Option<CancelToken>,
 }
 
 impl CancelToken {
     /// A token without a deadline.
     pub fn unbounded() -> Self {
-        Self { inner: Arc::new(Inner { cancelled: AtomicBool::new(false), deadline: None }) }
+        Self { inner: Arc::new(Inner { cancelled: AtomicBool::new(false), deadline: None, parent: None }) }
     }
 
     /// A token that expires `timeout` from now on `clock`'s monotonic time.
     pub fn with_timeout(clock: Arc<dyn Clock>, timeout: std::time::Duration) -> Self {
         let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
         let at_ns = clock.monotonic_ns().saturating_add(timeout_ns);
-        Self { inner: Arc::new(Inner { cancelled: AtomicBool::new(false), deadline: Some((clock, at_ns)) }) }
+        let deadline = Some((clock, at_ns));
+        Self { inner: Arc::new(Inner { cancelled: AtomicBool::new(false), deadline, parent: None }) }
+    }
+
+    /// A token that is cancelled with this one and also expires `timeout` from now.
+    pub fn with_deadline(&self, clock: Arc<dyn Clock>, timeout: std::time::Duration) -> Self {
+        let timed = Self::with_timeout(clock, timeout);
+        let inner = Inner {
+            cancelled: AtomicBool::new(false),
+            deadline: timed.inner.deadline.clone(),
+            parent: Some(self.clone()),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     pub fn cancel(&self) {
@@ -59,6 +72,9 @@ impl CancelToken {
     pub fn check(&self) -> Result<(), Cancelled> {
         if self.inner.cancelled.load(Ordering::Acquire) {
             return Err(Cancelled::ByCaller);
+        }
+        if let Some(parent) = &self.inner.parent {
+            parent.check()?;
         }
         match &self.inner.deadline {
             Some((clock, at_ns)) if clock.monotonic_ns() >= *at_ns => Err(Cancelled::Deadline),
@@ -82,7 +98,10 @@ mod tests {
         assert_eq!(token.check(), Err(Cancelled::Deadline));
 
         let token = CancelToken::unbounded();
+        let child = token.with_deadline(clock, Duration::from_secs(1));
+        assert_eq!(child.check(), Ok(()));
         token.clone().cancel();
         assert_eq!(token.check(), Err(Cancelled::ByCaller));
+        assert_eq!(child.check(), Err(Cancelled::ByCaller));
     }
 }

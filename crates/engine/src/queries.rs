@@ -1,0 +1,187 @@
+//! Instant and range queries from text to answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{Budget, BudgetExceeded, CancelToken, Clock, TenantId};
+use ql_promql::ast::Expr;
+use ql_promql::eval::{EvalError, evaluate};
+use ql_promql::parser::{ParseErrors, ParserOptions, parse_expr};
+use ql_promql::query::{EngineOptions, EvalContext, QueryKind, QueryOutput, QueryParams};
+use store_metrics::MetricStore;
+
+use crate::active::ActiveQueries;
+use crate::admission::{Admission, AdmissionRefused};
+use crate::source::StoreSource;
+
+/// Named limits of the query side.
+#[derive(Debug, Clone)]
+pub struct QueryLimits {
+    pub concurrency_max: usize,
+    /// Queries that may wait for a place; more are refused at once.
+    pub waiting_max: usize,
+    /// The longest a query may take, and the deadline of those that name none.
+    pub timeout: Duration,
+    /// Memory all queries together may use.
+    pub memory_bytes_max: u64,
+    pub memory_bytes_per_query_max: u64,
+    /// Threads that one query may use.
+    pub threads_per_query: usize,
+}
+
+/// One query as a client asks it.
+#[derive(Debug, Clone)]
+pub struct QueryRequest {
+    pub tenant: TenantId,
+    pub text: Arc<str>,
+    pub kind: QueryKind,
+    /// Never longer than the engine's own.
+    pub timeout: Option<Duration>,
+    /// 0: the engine's.
+    pub lookback_delta_ms: i64,
+    pub per_step_stats: bool,
+    /// Set when the client hangs up.
+    pub cancel: CancelToken,
+}
+
+/// Where the time went, in seconds, as `stats=all` shows it.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct QueryTimings {
+    pub queue_s: f64,
+    pub preparation_s: f64,
+    pub evaluation_s: f64,
+    pub total_s: f64,
+}
+
+/// An evaluated query.
+#[derive(Debug, Clone)]
+pub struct QueryAnswer {
+    pub output: QueryOutput,
+    pub timings: QueryTimings,
+    /// The most memory the query held, in bytes.
+    pub memory_bytes: u64,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum QueryError {
+    #[error("{0}")]
+    Parse(ParseErrors),
+    #[error(transparent)]
+    Admission(#[from] AdmissionRefused),
+    #[error(transparent)]
+    Eval(EvalError),
+    #[error(transparent)]
+    Budget(#[from] BudgetExceeded),
+}
+
+/// Parses, admits and evaluates.
+#[derive(Debug)]
+pub struct QueryEngine {
+    store: Arc<MetricStore>,
+    clock: Arc<dyn Clock>,
+    options: EngineOptions,
+    parser: ParserOptions,
+    limits: QueryLimits,
+    budget: Budget,
+    admission: Admission,
+    active: ActiveQueries,
+}
+
+impl QueryEngine {
+    pub fn new(
+        store: Arc<MetricStore>,
+        clock: Arc<dyn Clock>,
+        options: EngineOptions,
+        parser: ParserOptions,
+        limits: QueryLimits,
+    ) -> Self {
+        let budget = Budget::new("queries", limits.memory_bytes_max);
+        let admission = Admission::new(limits.concurrency_max, limits.waiting_max);
+        Self { store, clock, options, parser, limits, budget, admission, active: ActiveQueries::default() }
+    }
+
+    pub fn store(&self) -> &Arc<MetricStore> {
+        &self.store
+    }
+
+    pub fn parser_options(&self) -> &ParserOptions {
+        &self.parser
+    }
+
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    pub fn limits(&self) -> &QueryLimits {
+        &self.limits
+    }
+
+    pub fn active(&self) -> &ActiveQueries {
+        &self.active
+    }
+
+    pub fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// The budget all queries draw from.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    pub fn parse(&self, text: &str) -> Result<Expr, QueryError> {
+        parse_expr(text, &self.parser).map_err(QueryError::Parse)
+    }
+
+    /// Evaluates on the calling thread, which may block for as long as the query takes.
+    pub fn run(&self, request: &QueryRequest) -> Result<QueryAnswer, QueryError> {
+        let expr = self.parse(&request.text)?;
+        self.run_parsed(&expr, request)
+    }
+
+    /// As [`QueryEngine::run`], for an expression that was parsed before, as rules are.
+    pub fn run_parsed(&self, expr: &Expr, request: &QueryRequest) -> Result<QueryAnswer, QueryError> {
+        let started_ns = self.clock.monotonic_ns();
+        let timeout = request.timeout.map_or(self.limits.timeout, |asked| asked.min(self.limits.timeout));
+        let cancel = request.cancel.with_deadline(Arc::clone(&self.clock), timeout);
+        let budget = self.budget.child("query", self.limits.memory_bytes_per_query_max);
+        let _listed = self.active.list(
+            request.tenant.clone(),
+            Arc::clone(&request.text),
+            self.clock.now_ms(),
+            budget.clone(),
+            cancel.clone(),
+        );
+        let _admitted = self.admission.enter(&cancel)?;
+        let admitted_ns = self.clock.monotonic_ns();
+
+        let source = StoreSource {
+            view: self.store.view(),
+            tenant: request.tenant.clone(),
+            budget: budget.clone(),
+            cancel: cancel.clone(),
+        };
+        let params = QueryParams {
+            expr,
+            kind: request.kind,
+            lookback_delta_ms: request.lookback_delta_ms,
+            per_step_stats: request.per_step_stats,
+        };
+        let context = EvalContext { cancel, budget: budget.clone(), threads: self.limits.threads_per_query };
+        let prepared_ns = self.clock.monotonic_ns();
+        let output = evaluate(&self.options, &params, &source, &context).map_err(QueryError::Eval)?;
+        let done_ns = self.clock.monotonic_ns();
+        let timings = QueryTimings {
+            queue_s: seconds(started_ns, admitted_ns),
+            preparation_s: seconds(admitted_ns, prepared_ns),
+            evaluation_s: seconds(prepared_ns, done_ns),
+            total_s: seconds(started_ns, done_ns),
+        };
+        Ok(QueryAnswer { output, timings, memory_bytes: budget.used_bytes() })
+    }
+}
+
+fn seconds(from_ns: u64, to_ns: u64) -> f64 {
+    to_ns.saturating_sub(from_ns) as f64 / 1e9
+}
