@@ -5,12 +5,14 @@
 //! only after [`VfsFile::sync_data`], names only after [`Vfs::sync_dir`].
 
 pub mod error;
+pub mod fault;
 pub mod real;
 
 use std::fmt::Debug;
 use std::path::Path;
 
 pub use error::{VfsError, VfsErrorKind, VfsResult};
+pub use fault::{FaultPlan, FaultVfs, MemVfs};
 pub use real::RealVfs;
 
 /// What happens when the name that is published exists already.
