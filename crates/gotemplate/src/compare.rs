@@ -18,7 +18,7 @@ pub(crate) fn equal(left: &Value, right: &Value) -> Result<bool, CallError> {
     if let (Value::Time(a), Value::Time(b)) = (left, right) {
         return Ok(a == b);
     }
-    for value in [left, right] {
+    for value in [right, left] {
         if matches!(value.plain(), Value::Map(_) | Value::List(_)) {
             let shown = print_value(value);
             return Err(CallError::new(format!("non-comparable type {shown}: {}", value.type_name())));

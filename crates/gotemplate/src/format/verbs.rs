@@ -45,6 +45,7 @@ pub(super) fn push_arg(out: &mut String, arg: &Value, verb: char, spec: &Spec) {
             return;
         }
         (arg, 'T') => return spec.pad(out, arg.type_name(), false),
+        (arg, 'v') if spec.sharp => return spec.pad(out, &go_syntax(arg, arg.type_name()), false),
         _ => {}
     }
     if matches!(verb, 'v' | 's' | 'q' | 'x' | 'X')
@@ -96,6 +97,32 @@ pub(super) fn push_arg(out: &mut String, arg: &Value, verb: char, spec: &Spec) {
     };
     if !fits {
         out.push_str(&format!("%!{verb}({}={})", arg.type_name(), shown(arg)));
+    }
+}
+
+/// `%#v`: the value as Go source.
+fn go_syntax(arg: &Value, type_name: &str) -> String {
+    let inner = |value: &Value| go_syntax(value, value.type_name());
+    match arg {
+        Value::Str(text) | Value::Safe(_, text) => GoQuoted(text).to_string(),
+        Value::List(list) => {
+            let items: Vec<String> = list.items.iter().map(inner).collect();
+            format!("{type_name}{{{}}}", items.join(", "))
+        }
+        Value::Map(map) => {
+            let entry = |(key, value): (&String, &Value)| format!("{}:{}", GoQuoted(key), inner(value));
+            let entries: Vec<String> = map.entries.iter().map(entry).collect();
+            format!("{type_name}{{{}}}", entries.join(", "))
+        }
+        Value::Object(object) => match object.underlying() {
+            Some(plain) => go_syntax(&plain, type_name),
+            None => {
+                let field = |(name, value): (&str, Value)| format!("{name}:{}", inner(&value));
+                let fields: Vec<String> = object.fields().into_iter().map(field).collect();
+                format!("{type_name}{{{}}}", fields.join(", "))
+            }
+        },
+        other => shown(other),
     }
 }
 
