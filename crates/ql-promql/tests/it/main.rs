@@ -1,0 +1,4 @@
+//! Tests of the language against upstream's own tables.
+
+mod conformance;
+mod parser_tables;

@@ -1,0 +1,73 @@
+//! Upstream's tables of expressions, refusals, printed and prettified forms.
+
+use ql_promql::parser::{ParserOptions, parse_expr};
+use serde_json::Value;
+
+use crate::conformance::rows;
+
+/// The options under which upstream's parser table holds: everything but fill modifiers.
+fn table_options() -> ParserOptions {
+    ParserOptions { binop_fill: false, ..ParserOptions::all() }
+}
+
+/// The input of a row. Two rows hold bytes that are not UTF-8; our parser takes text, in which such
+/// bytes have become U+FFFD.
+fn input(row: &Value) -> String {
+    if let Some(text) = row["input"].as_str() {
+        return text.to_owned();
+    }
+    let hex = row["input_hex"].as_str().expect("a row has input or input_hex");
+    let bytes: Vec<u8> =
+        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Rows that cannot hold as they stand in the table, and why.
+fn defect_of_table(row: &Value, text: &str) -> Option<&'static str> {
+    let first = row["errors"][0].as_str().unwrap_or("");
+    (text == "(" && first.contains("non-empty matcher")).then_some(
+        "the input was computed in upstream's source and is cut off; the texts belong to another input",
+    )
+}
+
+fn check_refusal(row: &Value, text: &str) -> Result<(), String> {
+    let refused = match parse_expr(text, &table_options()) {
+        Ok(expr) => return Err(format!("accepted as {expr:?}")),
+        Err(e) => e,
+    };
+    let found: Vec<String> = refused.errors().iter().map(|e| e.kind.to_string()).collect();
+    let expected: Vec<&str> = row["errors"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    if found != expected {
+        return Err(format!("expected {expected:?}, got {found:?}"));
+    }
+    for (at, position) in row["positions"].as_array().into_iter().flatten().enumerate() {
+        let span = refused.errors()[at].span;
+        let (start, end) = (position[0].as_u64().unwrap(), position[1].as_u64().unwrap());
+        // U+FFFD is longer than the byte it stands for, so only starts can be compared there.
+        let same_end = u64::from(span.end) == end || row["input_hex"].is_string();
+        if u64::from(span.start) != start || !same_end {
+            return Err(format!("error {at} at {span:?}, expected {start}..{end}"));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn parser_accepts_and_refuses_as_upstream() {
+    let mut failures = Vec::new();
+    let rows = rows("metrics/derived/promql_parser_cases.json");
+    for row in &rows {
+        let text = input(row);
+        if let Some(defect) = defect_of_table(row, &text) {
+            eprintln!("left out: {text:?}: {defect}");
+            continue;
+        }
+        let outcome = if row["fail"] == Value::Bool(true) {
+            check_refusal(row, &text)
+        } else {
+            parse_expr(&text, &table_options()).map(|_| ()).map_err(|e| e.to_string())
+        };
+        failures.extend(outcome.err().map(|e| format!("{text:?}: {e}")));
+    }
+    assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), rows.len(), failures.join("\n"));
+}

@@ -1,0 +1,1 @@
+//! Writing exposition formats: text 0.0.4 and OpenMetrics.
