@@ -1,5 +1,6 @@
 //! PromQL: parse, check, evaluate over a series source. Knows no store and no protocol.
 
+pub mod almost;
 pub mod annotations;
 pub mod ast;
 pub mod eval;
@@ -7,6 +8,7 @@ pub(crate) mod functions;
 pub(crate) mod lexer;
 pub mod memory_source;
 pub mod parser;
+pub mod promqltest;
 pub mod query;
 pub mod series_desc;
 pub mod source;

@@ -1,0 +1,113 @@
+//! Upstream's test scripts, and our own in the same language.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use ql_promql::promqltest;
+
+/// How many failures of a script are shown.
+const SHOWN_MAX: usize = 30;
+
+fn manifest_dir() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn upstream_scripts() -> PathBuf {
+    let shared = std::env::var_os("SEXTANT_SHARED")
+        .map_or_else(|| manifest_dir().join("../../../shared"), PathBuf::from);
+    shared.join("conformance/metrics/prometheus/promql/promqltest/testdata")
+}
+
+fn our_scripts() -> PathBuf {
+    manifest_dir().join("../../tests/corpus/promql")
+}
+
+/// Runs a script; every evaluation must give what it states.
+fn check(folder: &Path, name: &str) {
+    let file = folder.join(format!("{name}.test"));
+    let text = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    let report = promqltest::run(&text).unwrap_or_else(|e| panic!("{name}.test:{e}"));
+    assert!(report.n_evals > 0, "{name}.test evaluates nothing");
+    if report.failures.is_empty() {
+        return;
+    }
+    let shown: Vec<String> =
+        report.failures.iter().take(SHOWN_MAX).map(|failure| format!("{name}.test:{failure}")).collect();
+    panic!(
+        "{} of {} evaluations failed\n{}",
+        report.failures.len(),
+        report.n_evals,
+        shown.join("\n")
+    );
+}
+
+fn check_upstream(name: &str) {
+    let folder = upstream_scripts();
+    if folder.is_dir() {
+        check(&folder, name);
+    } else {
+        eprintln!("SKIPPED: needs ../shared (promqltest/testdata/{name}.test)");
+    }
+}
+
+/// One test per script, and one that says so when a script has no test.
+macro_rules! scripts {
+    (upstream: $($script:ident = $file:literal,)* ours: $($our_script:ident = $our_file:literal,)*) => {
+        $(#[test]
+        fn $script() {
+            check_upstream($file);
+        })*
+
+        $(#[test]
+        fn $our_script() {
+            check(&our_scripts(), $our_file);
+        })*
+
+        const UPSTREAM: &[&str] = &[$($file),*];
+        const OURS: &[&str] = &[$($our_file),*];
+    };
+}
+
+scripts! {
+    upstream:
+    aggregators = "aggregators",
+    at_modifier = "at_modifier",
+    collision = "collision",
+    duration_expression = "duration_expression",
+    extended_vectors = "extended_vectors",
+    fill_modifier = "fill-modifier",
+    functions = "functions",
+    histograms = "histograms",
+    info = "info",
+    limit = "limit",
+    literals = "literals",
+    name_label_dropping = "name_label_dropping",
+    native_histograms = "native_histograms",
+    operators = "operators",
+    range_queries = "range_queries",
+    selectors = "selectors",
+    staleness = "staleness",
+    start_timestamps = "start_timestamps",
+    subquery = "subquery",
+    trig_functions = "trig_functions",
+    type_and_unit = "type_and_unit",
+    ours:
+    our_histograms = "histograms",
+}
+
+#[test]
+fn every_script_has_a_test() {
+    for (folder, listed) in [(upstream_scripts(), UPSTREAM), (our_scripts(), OURS)] {
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            eprintln!("SKIPPED: needs ../shared ({})", folder.display());
+            continue;
+        };
+        let files = entries.map(|entry| entry.unwrap().path());
+        let names: BTreeSet<String> = files
+            .filter(|path| path.extension().is_some_and(|ext| ext == "test"))
+            .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+            .collect();
+        let listed: BTreeSet<String> = listed.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(names, listed, "scripts in {} and tests here", folder.display());
+    }
+}
