@@ -6,6 +6,14 @@ use std::fmt::Debug;
 
 use vfs::VfsError;
 
+mod local;
+mod record;
+mod recovery;
+mod segment;
+
+pub use local::LocalJournal;
+pub use recovery::{LostRecords, RecoveryReport, TornTail, inspect};
+
 /// The version of segment headers and records.
 pub const JOURNAL_FORMAT_VERSION: u8 = 1;
 
@@ -119,4 +127,9 @@ pub trait Journal: Send + Sync + Debug {
     fn end_offset(&self) -> Offset;
     /// Bytes on disk.
     fn len_bytes(&self) -> u64;
+    /// What opening the journal found wrong, if anything.
+    fn recovery(&self) -> &RecoveryReport;
 }
+
+#[cfg(test)]
+mod tests;

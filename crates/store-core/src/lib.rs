@@ -16,7 +16,7 @@ pub mod part_family;
 
 pub use blob::{BlobError, BlobMeta, BlobStore, BlobUpload, LocalBlobStore, PutMode};
 pub use catalog::{Catalog, CatalogError, CatalogSnapshot, Tombstone, Txn};
-pub use journal::{Journal, JournalError, JournalOptions, Offset, SyncMode};
+pub use journal::{Journal, JournalError, JournalOptions, LocalJournal, Offset, RecoveryReport, SyncMode};
 pub use part::{
     BlockRef, CorruptPart, OffsetRange, PartError, PartHeader, PartId, PartMeta, PartReader, PartStats,
     PartWriter, ShardRange, TimeRange,
