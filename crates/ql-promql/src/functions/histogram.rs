@@ -8,6 +8,9 @@ mod classic;
 mod input;
 mod native;
 
+#[cfg(test)]
+mod tests;
+
 use model::FloatHistogram;
 use model::histogram::{ClassicSeries, kahan_add};
 use model::labels::METRIC_NAME;

@@ -34,7 +34,8 @@ fn check_severity(
         return Err(Mismatch::NoMatch { severity, pattern: unmatched.to_string(), got });
     }
     let allowed = |text: &String| {
-        !expected.none && (expected.patterns.is_empty() || expected.patterns.iter().any(|p: &Pattern| p.matches(text)))
+        !expected.none
+            && (expected.patterns.is_empty() || expected.patterns.iter().any(|p: &Pattern| p.matches(text)))
     };
     match got.into_iter().find(|text| !allowed(text)) {
         Some(got) => Err(Mismatch::Unexpected { severity, got }),

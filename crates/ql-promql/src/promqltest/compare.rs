@@ -47,7 +47,11 @@ pub(super) fn compare(eval: &Eval, value: &Value) -> Result<(), Mismatch> {
             Err(differs(format_g(*expected)))
         }
         (Expected::String(expected), Value::String { value: got, .. }) => {
-            if expected == got { Ok(()) } else { Err(differs(format!("{expected:?}"))) }
+            if expected == got {
+                Ok(())
+            } else {
+                Err(differs(format!("{expected:?}")))
+            }
         }
         (Expected::Series(expected), Value::Vector { samples, .. }) => {
             compare_vector(expected, samples, eval.ordered)
@@ -97,7 +101,11 @@ fn none_missing(missing: &BTreeMap<&Labels, (usize, &[SequenceValue])>) -> Resul
     }
 }
 
-fn compare_matrix(expected: &[ExpectedSeries], got: &[MatrixSeries], times: EvalTime) -> Result<(), Mismatch> {
+fn compare_matrix(
+    expected: &[ExpectedSeries],
+    got: &[MatrixSeries],
+    times: EvalTime,
+) -> Result<(), Mismatch> {
     check_sorted(got)?;
     let (start_ms, end_ms, step_ms) = match times {
         EvalTime::Range { start_ms, end_ms, step_ms } => (start_ms, end_ms, step_ms),
@@ -114,10 +122,8 @@ fn compare_matrix(expected: &[ExpectedSeries], got: &[MatrixSeries], times: Eval
             return Err(Mismatch::TooManyValues { labels: labels.clone(), n: values.len() });
         }
         let times = (0..).map(|idx: i64| start_ms + idx * step_ms);
-        let points: Vec<(i64, &SequenceValue)> = times
-            .zip(values)
-            .filter(|(_, value)| !matches!(value, SequenceValue::Omitted))
-            .collect();
+        let points: Vec<(i64, &SequenceValue)> =
+            times.zip(values).filter(|(_, value)| !matches!(value, SequenceValue::Omitted)).collect();
         if !same_points(&points, series) {
             let expected: Vec<String> =
                 points.iter().map(|(t, value)| format!("{}@{t}", show_expected(value))).collect();
@@ -147,12 +153,12 @@ fn same_points(expected: &[(i64, &SequenceValue)], got: &MatrixSeries) -> bool {
     let histograms = expected.iter().filter(|(_, value)| matches!(value, SequenceValue::Histogram { .. }));
     floats.clone().count() == got.float_ts.len()
         && histograms.clone().count() == got.histogram_ts.len()
-        && floats.zip(got_floats).all(|((t, v), (got_t, got))| {
-            t == *got_t && almost_equal(v, *got, RELATIVE_ERROR_MAX)
-        })
-        && histograms.zip(got.histogram_ts.iter().zip(&got.histograms)).all(|((t, value), (got_t, got))| {
-            t == got_t && same_histogram(value, got)
-        })
+        && floats
+            .zip(got_floats)
+            .all(|((t, v), (got_t, got))| t == *got_t && almost_equal(v, *got, RELATIVE_ERROR_MAX))
+        && histograms
+            .zip(got.histogram_ts.iter().zip(&got.histograms))
+            .all(|((t, value), (got_t, got))| t == got_t && same_histogram(value, got))
 }
 
 fn same_value(expected: &SequenceValue, got: &SampleValue) -> bool {

@@ -31,7 +31,8 @@ pub(super) fn load(source: &mut MemorySource, load: &Load) -> Result<(), LoadErr
         let mut role = if load.with_nhcb { classic.role_of(&series.labels)? } else { None };
         for (idx, value) in series.values.iter().enumerate() {
             let t_ms = idx as i64 * load.step_ms;
-            let start_ms = series.start_offsets_ms.get(idx).copied().flatten().map_or(0, |offset| t_ms + offset);
+            let start_ms =
+                series.start_offsets_ms.get(idx).copied().flatten().map_or(0, |offset| t_ms + offset);
             match value {
                 SequenceValue::Omitted => {}
                 SequenceValue::Float(value) => {

@@ -86,7 +86,8 @@ impl fmt::Display for Failure {
 /// differ from what is stated are in the report.
 pub fn run(text: &str) -> Result<Report, ScriptError> {
     let script = Script::parse(text)?;
-    let mut runner = Runner { source: MemorySource::new(), options: engine_options(), report: Report::default() };
+    let mut runner =
+        Runner { source: MemorySource::new(), options: engine_options(), report: Report::default() };
     for command in &script.commands {
         match command {
             Command::Clear => runner.source.clear(),
@@ -137,7 +138,8 @@ impl Runner {
         };
         let query = pinned.to_string();
         let pinned = parse(&query).map_err(|e| failure(&query, at(t_ms), e.into()))?;
-        let times = if t_ms == 0 { vec![-1000, 0, 1000] } else { vec![-10 * t_ms, 0, t_ms / 5, t_ms, 10 * t_ms] };
+        let times =
+            if t_ms == 0 { vec![-1000, 0, 1000] } else { vec![-10 * t_ms, 0, t_ms / 5, t_ms, 10 * t_ms] };
         for t_ms in times {
             self.instant(eval, &query, &pinned, t_ms).map_err(|kind| failure(&query, at(t_ms), kind))?;
         }

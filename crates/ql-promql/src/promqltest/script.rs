@@ -140,7 +140,9 @@ pub enum ScriptErrorKind {
     Command(String),
     #[error("invalid load command. (load[_with_nhcb] <step:duration>)")]
     Load,
-    #[error("invalid evaluation command. Must be either 'eval[_fail|_warn|_ordered|_info] instant [at <offset:duration>] <query>' or 'eval[_fail|_warn|_info] range from <from> to <to> step <step> <query>'")]
+    #[error(
+        "invalid evaluation command. Must be either 'eval[_fail|_warn|_ordered|_info] instant [at <offset:duration>] <query>' or 'eval[_fail|_warn|_info] range from <from> to <to> step <step> <query>'"
+    )]
     Eval,
     #[error("invalid duration {text:?}: {reason}")]
     Duration { text: String, reason: duration::InvalidDuration },
@@ -160,7 +162,9 @@ pub enum ScriptErrorKind {
     RangeVector(String),
     #[error("the expected string must be quoted")]
     StringLiteral,
-    #[error("expecting multiple values in instant evaluation not allowed. consider using 'expect range vector' directive to enable a range vector result for an instant query")]
+    #[error(
+        "expecting multiple values in instant evaluation not allowed. consider using 'expect range vector' directive to enable a range vector result for an instant query"
+    )]
     SeveralValues,
     #[error("invalid start timestamp {item:?}")]
     StartTime { item: String },
@@ -266,7 +270,8 @@ fn parse_load(line: &str, lines: &mut Lines<'_>) -> Result<Load, ScriptError> {
     if step.is_empty() {
         return Err(lines.error(Kind::Load));
     }
-    let mut load = Load { line: lines.number, step_ms: lines.duration_ms(step)?, with_nhcb, series: Vec::new() };
+    let mut load =
+        Load { line: lines.number, step_ms: lines.duration_ms(step)?, with_nhcb, series: Vec::new() };
     let mut pending: Option<(Labels, Vec<Option<i64>>)> = None;
     while let Some(line) = lines.next_in_body() {
         if let Some((metric, values)) = start_times::split_line(line) {
@@ -337,7 +342,11 @@ fn parse_eval(line: &str, lines: &mut Lines<'_>) -> Result<Eval, ScriptError> {
     Ok(eval)
 }
 
-fn parse_eval_time<'a>(kind: &str, rest: &'a str, lines: &Lines<'_>) -> Result<(EvalTime, &'a str), ScriptError> {
+fn parse_eval_time<'a>(
+    kind: &str,
+    rest: &'a str,
+    lines: &Lines<'_>,
+) -> Result<(EvalTime, &'a str), ScriptError> {
     let malformed = || lines.error(Kind::Eval);
     match kind {
         "instant" => {

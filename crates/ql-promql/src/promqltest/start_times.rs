@@ -51,7 +51,9 @@ fn parse_offset(text: &str) -> Option<(i64, &str)> {
     let negative = text.starts_with('-');
     let body = text.strip_prefix(['-', '+']).unwrap_or(text);
     let digits = body.find(|c: char| !c.is_ascii_digit()).unwrap_or(body.len());
-    let unit = body[digits..].find(|c: char| !c.is_ascii_alphabetic() || c == 'x').map_or(body.len(), |n| digits + n);
+    let unit = body[digits..]
+        .find(|c: char| !c.is_ascii_alphabetic() || c == 'x')
+        .map_or(body.len(), |n| digits + n);
     let ms = duration::parse_ms(&body[..unit]).ok()?;
     Some((if negative { -ms } else { ms }, &body[unit..]))
 }

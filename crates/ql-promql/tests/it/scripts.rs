@@ -33,12 +33,7 @@ fn check(folder: &Path, name: &str) {
     }
     let shown: Vec<String> =
         report.failures.iter().take(SHOWN_MAX).map(|failure| format!("{name}.test:{failure}")).collect();
-    panic!(
-        "{} of {} evaluations failed\n{}",
-        report.failures.len(),
-        report.n_evals,
-        shown.join("\n")
-    );
+    panic!("{} of {} evaluations failed\n{}", report.failures.len(), report.n_evals, shown.join("\n"));
 }
 
 fn check_upstream(name: &str) {

@@ -59,10 +59,14 @@ impl Remarks {
     fn publish(self, context: &mut CallContext<'_>, metric: &str, position: Span) {
         let metric = || metric.to_owned();
         if self.quantile_nan {
-            context.annotations.add(Annotation::NativeHistogramQuantileNanResult { metric: metric() }, position);
+            context
+                .annotations
+                .add(Annotation::NativeHistogramQuantileNanResult { metric: metric() }, position);
         }
         if self.quantile_skewed {
-            context.annotations.add(Annotation::NativeHistogramQuantileNanSkew { metric: metric() }, position);
+            context
+                .annotations
+                .add(Annotation::NativeHistogramQuantileNanSkew { metric: metric() }, position);
         }
         if self.fraction_nans {
             context.annotations.add(Annotation::NativeHistogramFractionNans { metric: metric() }, position);
