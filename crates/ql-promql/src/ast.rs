@@ -10,6 +10,7 @@ pub mod operators;
 pub mod walk;
 
 use model::Matcher;
+use model::labels::GoQuoted;
 use ql_core::Span;
 
 pub use duration::{DurationExpr, DurationKind, DurationOp};
@@ -251,8 +252,27 @@ pub struct ParenExpr {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StringLiteral {
+    /// The text; bytes that are not UTF-8 are U+FFFD here.
     pub value: String,
+    /// The bytes, if escapes such as `\xff` made them something other than UTF-8. No label has such
+    /// a name or value.
+    pub not_utf8: Option<Box<[u8]>>,
     pub span: Span,
+}
+
+impl StringLiteral {
+    /// The value as Go's `%q` shows it, in printed expressions and error texts.
+    pub fn quoted(&self) -> String {
+        let Some(bytes) = &self.not_utf8 else { return GoQuoted(&self.value).to_string() };
+        let mut out = String::from("\"");
+        for chunk in bytes.utf8_chunks() {
+            let quoted = GoQuoted(chunk.valid()).to_string();
+            out.push_str(&quoted[1..quoted.len() - 1]);
+            out.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+        }
+        out.push('"');
+        out
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -2,6 +2,7 @@
 
 use model::labels::GoQuoted;
 use ql_core::Span;
+use ql_core::unquote::unquote_bytes;
 
 use super::{Abort, Parsed, Parser, binary};
 use crate::ast::functions::{Arity, function};
@@ -74,7 +75,9 @@ impl Parser<'_> {
             TokenKind::String => {
                 let token = self.advance();
                 let value = self.unquote(token);
-                Ok(Expr::String(Box::new(StringLiteral { value, span: token.span })))
+                let bytes = unquote_bytes(self.text(token)).unwrap_or_default();
+                let not_utf8 = std::str::from_utf8(&bytes).is_err().then(|| bytes.into_boxed_slice());
+                Ok(Expr::String(Box::new(StringLiteral { value, not_utf8, span: token.span })))
             }
             TokenKind::LeftParen => self.parse_paren(),
             TokenKind::LeftBrace => self.parse_selector_expr(None),
@@ -185,7 +188,8 @@ impl Parser<'_> {
     }
 
     fn new_aggregate(&mut self, op: AggregateOp, grouping: Grouping, args: Vec<Expr>, span: Span) -> Expr {
-        let placeholder = Expr::String(Box::new(StringLiteral { value: String::new(), span }));
+        let placeholder =
+            Expr::String(Box::new(StringLiteral { value: String::new(), not_utf8: None, span }));
         let wanted = 1 + usize::from(op.takes_parameter());
         let given = args.len();
         if given == 0 {

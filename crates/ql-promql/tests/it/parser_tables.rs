@@ -1,6 +1,7 @@
 //! Upstream's tables of expressions, refusals, printed and prettified forms.
 
 use ql_promql::parser::{ParserOptions, parse_expr};
+use ql_promql::prettify::prettify_to;
 use serde_json::Value;
 
 use crate::conformance::rows;
@@ -68,6 +69,66 @@ fn parser_accepts_and_refuses_as_upstream() {
             parse_expr(&text, &table_options()).map(|_| ()).map_err(|e| e.to_string())
         };
         failures.extend(outcome.err().map(|e| format!("{text:?}: {e}")));
+    }
+    assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), rows.len(), failures.join("\n"));
+}
+
+#[test]
+fn printer_spells_as_upstream_and_what_it_prints_parses_to_the_same() {
+    let mut failures = Vec::new();
+    let rows = rows("metrics/derived/promql_printer_cases.json");
+    for row in &rows {
+        let (text, expected) = (row["in"].as_str().unwrap(), row["out"].as_str().unwrap());
+        match parse_expr(text, &ParserOptions::all()) {
+            Ok(expr) if expr.to_string() == expected => {
+                let again = parse_expr(expected, &ParserOptions::all()).map(|e| e.to_string());
+                if again.as_deref() != Ok(expected) {
+                    failures.push(format!("{expected:?} does not print as itself: {again:?}"));
+                }
+            }
+            Ok(expr) => failures.push(format!("{text:?}: expected {expected:?}, got {:?}", expr.to_string())),
+            Err(e) => failures.push(format!("{text:?}: {e}")),
+        }
+    }
+    assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), rows.len(), failures.join("\n"));
+}
+
+#[test]
+fn prettifier_splits_as_upstream() {
+    let mut failures = Vec::new();
+    let rows = rows("metrics/derived/promql_prettier_cases.json");
+    for row in &rows {
+        let (text, expected) = (row["in"].as_str().unwrap(), row["out"].as_str().unwrap());
+        match parse_expr(text, &ParserOptions::all()) {
+            // Upstream's table was made with lines of 10 characters.
+            Ok(expr) if prettify_to(&expr, 10) == expected => {}
+            Ok(expr) => {
+                failures.push(format!("{text:?}: expected\n{expected}\ngot\n{}", prettify_to(&expr, 10)));
+            }
+            Err(e) => failures.push(format!("{text:?}: {e}")),
+        }
+    }
+    assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), rows.len(), failures.join("\n"));
+}
+
+/// Every expression of upstream's scripts that is meant to parse does, and survives printing.
+#[test]
+fn expressions_of_the_scripts_survive_printing() {
+    let mut failures = Vec::new();
+    let rows = rows("metrics/derived/promqltest_exprs.json");
+    for row in &rows {
+        let (text, file, line) = (row["expr"].as_str().unwrap(), &row["file"], &row["line"]);
+        let printed = match parse_expr(text, &ParserOptions::all()) {
+            Ok(expr) => expr.to_string(),
+            Err(e) => {
+                failures.push(format!("{file}:{line} {text:?}: {e}"));
+                continue;
+            }
+        };
+        let again = parse_expr(&printed, &ParserOptions::all()).map(|e| e.to_string());
+        if again.as_ref() != Ok(&printed) {
+            failures.push(format!("{file}:{line} {text:?}: printed {printed:?}, then {again:?}"));
+        }
     }
     assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), rows.len(), failures.join("\n"));
 }
