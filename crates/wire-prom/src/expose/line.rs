@@ -97,8 +97,8 @@ pub(super) fn parse_braces(
 
 /// The current token, `skip` bytes in, as a float; every NaN becomes the usual one.
 pub(super) fn parse_value(cursor: &Cursor<'_>, skip: usize, line_start: usize) -> Result<f64, ExposeError> {
-    let value = parse_float(&cursor.token_bytes()[skip..])
-        .map_err(|problem| cursor.refused(&problem, line_start))?;
+    let value =
+        parse_float(&cursor.token_bytes()[skip..]).map_err(|problem| cursor.refused(&problem, line_start))?;
     Ok(if value.is_nan() { f64::from_bits(model::sample::NORMAL_NAN_BITS) } else { value })
 }
 
@@ -108,10 +108,8 @@ pub(super) fn parse_float(bytes: &[u8]) -> Result<f64, String> {
         return Err("unsupported character in float".to_owned());
     }
     let problem = |what| format!("strconv.ParseFloat: parsing {}: {what}", QuotedBytes(bytes));
-    let value = std::str::from_utf8(bytes)
-        .ok()
-        .and_then(gofloat::parse)
-        .ok_or_else(|| problem("invalid syntax"))?;
+    let value =
+        std::str::from_utf8(bytes).ok().and_then(gofloat::parse).ok_or_else(|| problem("invalid syntax"))?;
     if value.is_infinite() && bytes.iter().any(u8::is_ascii_digit) {
         return Err(problem("value out of range"));
     }
@@ -156,11 +154,13 @@ fn replace_escapes(text: &str, quotes: bool) -> Cow<'_, str> {
 
 /// `le` of histograms and `quantile` of summaries as OpenMetrics writes them, so that a series
 /// keeps its identity whatever format it was scraped in.
-pub(super) fn normalize_float_label<'v>(metric_type: MetricType, name: &str, value: Cow<'v, str>) -> Cow<'v, str> {
-    let concerns = matches!(
-        (metric_type, name),
-        (MetricType::Summary, "quantile") | (MetricType::Histogram, "le")
-    );
+pub(super) fn normalize_float_label<'v>(
+    metric_type: MetricType,
+    name: &str,
+    value: Cow<'v, str>,
+) -> Cow<'v, str> {
+    let concerns =
+        matches!((metric_type, name), (MetricType::Summary, "quantile") | (MetricType::Histogram, "le"));
     if !concerns {
         return value;
     }

@@ -90,7 +90,8 @@ impl Bucket {
 
 impl<'a> Metric<'a> {
     fn clear(&mut self) {
-        let (mut labels, mut quantiles) = (std::mem::take(&mut self.labels), std::mem::take(&mut self.quantiles));
+        let (mut labels, mut quantiles) =
+            (std::mem::take(&mut self.labels), std::mem::take(&mut self.quantiles));
         labels.clear();
         quantiles.clear();
         let mut buckets = std::mem::take(&mut self.histogram.buckets);
@@ -197,7 +198,10 @@ impl<'a> Metric<'a> {
     /// say yet sends an empty span.
     pub(super) fn is_native_histogram(&self) -> bool {
         let h = &self.histogram;
-        !h.positive_spans.is_empty() || !h.negative_spans.is_empty() || h.zero_threshold > 0.0 || h.zero_count > 0
+        !h.positive_spans.is_empty()
+            || !h.negative_spans.is_empty()
+            || h.zero_threshold > 0.0
+            || h.zero_count > 0
     }
 
     /// The native histogram, compacted. The error is a text about spans that do not fit.
@@ -211,8 +215,7 @@ impl<'a> Metric<'a> {
         };
         check_spans("positive", &h.positive_spans, positive)?;
         check_spans("negative", &h.negative_spans, negative)?;
-        let counter_reset_hint =
-            if is_gauge { CounterResetHint::Gauge } else { CounterResetHint::Unknown };
+        let counter_reset_hint = if is_gauge { CounterResetHint::Gauge } else { CounterResetHint::Unknown };
         let (positive_spans, negative_spans) =
             (std::mem::take(&mut h.positive_spans), std::mem::take(&mut h.negative_spans));
         let mut histogram = if is_float {
@@ -263,9 +266,8 @@ fn decode_label<'a>(mut reader: ProtoReader<'a>) -> Result<(&'a str, &'a str), E
     while let Some(field) = reader.next_field()? {
         let text = |what: &str| {
             let bytes = field.bytes()?;
-            std::str::from_utf8(bytes).map_err(|_| {
-                ExposeError(format!("invalid label {what}: {}", String::from_utf8_lossy(bytes)))
-            })
+            std::str::from_utf8(bytes)
+                .map_err(|_| ExposeError(format!("invalid label {what}: {}", String::from_utf8_lossy(bytes))))
         };
         match field.number {
             1 => {

@@ -106,7 +106,9 @@ impl<'a> TextParser<'a> {
                     self.value_and_timestamp(next, line_start)?;
                     return Ok(Some(TextItem::Series));
                 }
-                other => return Err(self.cursor.unexpected("expected a valid start token", other, line_start)),
+                other => {
+                    return Err(self.cursor.unexpected("expected a valid start token", other, line_start));
+                }
             }
         }
     }
