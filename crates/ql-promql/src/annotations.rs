@@ -150,7 +150,7 @@ impl Annotation {
 }
 
 /// Go's `%g`, which switches to an exponent at 21 digits.
-fn go_g(v: f64) -> String {
+pub(crate) fn go_g(v: f64) -> String {
     let magnitude = v.abs();
     if v == 0.0 || !v.is_finite() || (1e-4..1e21).contains(&magnitude) {
         gofloat::format_f(v)

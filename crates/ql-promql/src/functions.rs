@@ -5,8 +5,14 @@
 //! Scalars arrive as one float per step.
 
 pub(crate) mod date;
+pub(crate) mod elementwise;
+pub(crate) mod extended;
 pub(crate) mod histogram;
 pub(crate) mod math;
+pub(crate) mod natural;
+pub(crate) mod rate;
+pub(crate) mod regression;
+pub(crate) mod window;
 
 use model::Labels;
 use ql_core::Span;

@@ -1,0 +1,387 @@
+//! Functions of range vectors: windows slide over the columns of each series, for all steps.
+
+use std::sync::Arc;
+
+use model::histogram::CounterResetHint;
+use model::{Labels, LabelsBuilder, MatchOp};
+use ql_core::Span;
+
+use crate::annotations::{Annotation, Annotations};
+use crate::eval::block::Block;
+use crate::eval::drop_stale_markers;
+use crate::eval::error::EvalError;
+use crate::eval::evaluator::Evaluator;
+use crate::eval::grid::Grid;
+use crate::eval::plan::{CallNode, MatrixNode, Node};
+use crate::eval::shard::Shard;
+use crate::eval::tally::HeldSamples;
+use crate::functions::window::{
+    Extension, Window, WindowContext, WindowFunction, WindowValue, window_function,
+};
+use crate::source::SeriesBuffer;
+
+/// Functions that accept `anchored` ranges, sorted.
+const ANCHORED_FUNCTIONS: [&str; 5] = ["changes", "delta", "increase", "rate", "resets"];
+/// Functions that accept `smoothed` ranges, sorted.
+const SMOOTHED_FUNCTIONS: [&str; 3] = ["delta", "increase", "rate"];
+/// Functions that read start timestamps, if the engine does.
+const START_TIMESTAMP_FUNCTIONS: [&str; 4] = ["increase", "irate", "rate", "resets"];
+
+/// One call of a window function over all steps.
+struct WindowCall<'a> {
+    name: &'a str,
+    function: WindowFunction,
+    grid: Grid,
+    range_ms: i64,
+    extension: Extension,
+    lookback_ms: i64,
+    /// The end of the range at a step of the grid is this far before the step, unless fixed.
+    offset_ms: i64,
+    fixed_end_ms: Option<i64>,
+    /// The scalar arguments: for each step, all of them in order.
+    scalars: Vec<f64>,
+    n_scalars: usize,
+    position: Span,
+    /// Whether the series come from a subquery, whose reading has been counted.
+    from_subquery: bool,
+}
+
+impl WindowCall<'_> {
+    fn end_ms(&self, step: usize) -> i64 {
+        self.fixed_end_ms.unwrap_or_else(|| self.grid.time_ms(step)) - self.offset_ms
+    }
+
+    /// How far before and after the range samples are shown to the function.
+    fn margins_ms(&self) -> (i64, i64) {
+        match self.extension {
+            Extension::None => (0, 0),
+            Extension::Anchored => (self.lookback_ms, 0),
+            Extension::Smoothed => (self.lookback_ms, self.lookback_ms),
+        }
+    }
+}
+
+/// The part of a column within a window that moves forward.
+#[derive(Debug, Default, Clone, Copy)]
+struct Slider {
+    start: usize,
+    end: usize,
+}
+
+impl Slider {
+    /// Moves to the times in `(after_ms, until_ms]`.
+    fn advance(&mut self, times: &[i64], after_ms: i64, until_ms: i64) {
+        while times.get(self.end).is_some_and(|t_ms| *t_ms <= until_ms) {
+            self.end += 1;
+        }
+        while self.start < self.end && times[self.start] <= after_ms {
+            self.start += 1;
+        }
+    }
+
+    fn of<'a, T>(&self, column: &'a [T]) -> &'a [T] {
+        column.get(self.start..self.end).unwrap_or(&[])
+    }
+}
+
+impl Evaluator<'_> {
+    /// A call with a range vector among its arguments, at `range_idx`.
+    pub(crate) fn window_call(
+        &mut self,
+        call: &CallNode<'_>,
+        range_idx: usize,
+        grid: Grid,
+    ) -> Result<Block, EvalError> {
+        let function = window_function(call.name).ok_or_else(|| {
+            EvalError::Execution(format!("function {} does not take a range vector", call.name))
+        })?;
+        let mut position = call.arg_positions[0];
+        let (range_ms, offset_ms, fixed_end_ms, extension, from_subquery) = match &call.args[range_idx] {
+            Node::Matrix(matrix) => {
+                let selector = &matrix.selector;
+                let extension = extension_of(matrix, call.name)?;
+                (matrix.range_ms, selector.offset_ms, selector.at_ms, extension, false)
+            }
+            Node::Subquery(subquery) => {
+                if range_idx == 0 {
+                    // Upstream puts the evaluated subquery in place of the argument, which then has
+                    // no position of its own.
+                    position = Span::default();
+                }
+                (subquery.range_ms, subquery.offset_ms, subquery.at_ms, Extension::None, true)
+            }
+            _ => return Err(EvalError::Execution("a range vector is needed".to_owned())),
+        };
+        // Upstream evaluates subqueries before the other arguments.
+        let subquery = match &call.args[range_idx] {
+            Node::Subquery(subquery) => Some(self.subquery(subquery, grid, true)?),
+            _ => None,
+        };
+        let mut columns = Vec::new();
+        for (idx, arg) in call.args.iter().enumerate() {
+            if idx != range_idx {
+                columns.push(self.scalar(arg, grid)?);
+            }
+        }
+        let n_scalars = columns.len();
+        let scalars =
+            (0..grid.n_steps).flat_map(|step| columns.iter().map(move |column| column[step])).collect();
+        let window_call = WindowCall {
+            name: call.name,
+            function,
+            grid,
+            range_ms,
+            extension,
+            lookback_ms: self.lookback_ms,
+            offset_ms,
+            fixed_end_ms,
+            scalars,
+            n_scalars,
+            position,
+            from_subquery,
+        };
+        let block = match (&call.args[range_idx], subquery) {
+            (Node::Matrix(matrix), _) => self.windows_of_selector(&window_call, matrix)?,
+            (Node::Subquery(_), Some((inner, inner_grid))) => {
+                self.windows_of_block(&window_call, &inner, inner_grid)?
+            }
+            _ => return Err(EvalError::Execution("a range vector is needed".to_owned())),
+        };
+        if call.name == "absent_over_time" {
+            return Ok(absent_over_time(&call.args[range_idx], &block, grid));
+        }
+        if !self.options.delayed_name_removal && block.has_duplicate_labels() {
+            return Err(EvalError::duplicate_labelset());
+        }
+        Ok(block)
+    }
+
+    fn windows_of_selector(
+        &mut self,
+        call: &WindowCall<'_>,
+        matrix: &MatrixNode<'_>,
+    ) -> Result<Block, EvalError> {
+        let with_start = self.options.use_start_timestamps && START_TIMESTAMP_FUNCTIONS.contains(&call.name);
+        let (before_ms, after_ms) = call.margins_ms();
+        let set =
+            self.select(&matrix.selector, call.grid, before_ms + call.range_ms, after_ms, with_start)?;
+        let held = HeldSamples::new(self.options.samples_max.saturating_sub(self.held.current()));
+        let options = self.options;
+        let block = self.for_each_series(set.len(), call.grid.n_steps, |idx, shard| {
+            set.read(idx, &mut shard.buffer)?;
+            drop_stale_markers(&mut shard.buffer);
+            slide(call, set.labels(idx), false, shard, &held, options)
+        })?;
+        self.held.touch(held.peak())?;
+        Ok(block)
+    }
+
+    fn windows_of_block(
+        &mut self,
+        call: &WindowCall<'_>,
+        inner: &Block,
+        inner_grid: Grid,
+    ) -> Result<Block, EvalError> {
+        let held = HeldSamples::new(self.options.samples_max.saturating_sub(self.held.current()));
+        let options = self.options;
+        let block = self.for_each_series(inner.n_rows(), call.grid.n_steps, |row, shard| {
+            fill_from_row(&mut shard.buffer, inner, row, inner_grid);
+            slide(call, inner.labels(row), inner.drop_name(row), shard, &held, options)
+        })?;
+        self.held.touch(held.peak())?;
+        Ok(block)
+    }
+}
+
+fn extension_of(matrix: &MatrixNode<'_>, function: &str) -> Result<Extension, EvalError> {
+    let refuse = |modifier: &str, allowed: &[&str]| {
+        EvalError::Execution(format!(
+            "{modifier} modifier can only be used with: {} - not with {function}",
+            allowed.join(", ")
+        ))
+    };
+    match (matrix.selector.anchored, matrix.selector.smoothed) {
+        (true, _) if ANCHORED_FUNCTIONS.contains(&function) => Ok(Extension::Anchored),
+        (true, _) => Err(refuse("anchored", &ANCHORED_FUNCTIONS)),
+        (_, true) if SMOOTHED_FUNCTIONS.contains(&function) => Ok(Extension::Smoothed),
+        (_, true) => Err(refuse("smoothed", &SMOOTHED_FUNCTIONS)),
+        (false, false) => Ok(Extension::None),
+    }
+}
+
+/// The samples of a row as those of a series. Whether a counter was reset between samples of a
+/// subquery must be found anew, since it may show others than were stored.
+fn fill_from_row(buffer: &mut SeriesBuffer, block: &Block, row: usize, grid: Grid) {
+    buffer.clear();
+    let values = block.values(row);
+    for (step, value) in values.iter().enumerate() {
+        if block.has_float(row, step) {
+            buffer.float_ts.push(grid.time_ms(step));
+            buffer.float_values.push(*value);
+        }
+    }
+    for (step, histogram) in block.histograms(row) {
+        buffer.histogram_ts.push(grid.time_ms(*step as usize));
+        let hinted =
+            matches!(histogram.counter_reset_hint, CounterResetHint::Reset | CounterResetHint::NotReset);
+        buffer.histograms.push(if hinted {
+            let mut histogram = (**histogram).clone();
+            histogram.counter_reset_hint = CounterResetHint::Unknown;
+            Arc::new(histogram)
+        } else {
+            Arc::clone(histogram)
+        });
+    }
+}
+
+/// Evaluates the call for the series in the shard's buffer and appends its row, if it has samples.
+fn slide(
+    call: &WindowCall<'_>,
+    labels: &Labels,
+    input_drops_name: bool,
+    shard: &mut Shard,
+    held: &HeldSamples,
+    options: &crate::query::EngineOptions,
+) -> Result<(), EvalError> {
+    // `first_over_time` and `last_over_time` give samples as they are, name included.
+    let drop_name = input_drops_name || !matches!(call.name, "first_over_time" | "last_over_time");
+    let out_labels = if drop_name && !options.delayed_name_removal {
+        crate::functions::drop_metric_name(labels)
+    } else {
+        labels.clone()
+    };
+    let Shard { block, annotations, tally, buffer, scratch } = shard;
+    let row = block.push_row(out_labels, drop_name);
+    let (before_ms, after_ms) = call.margins_ms();
+    let (mut floats, mut histograms) = (Slider::default(), Slider::default());
+    let mut any_float = false;
+    let mut n_out = 0;
+    for step in 0..call.grid.n_steps {
+        let end_ms = call.end_ms(step);
+        let start_ms = end_ms - call.range_ms;
+        let shown_from_ms = start_ms - before_ms;
+        floats.advance(&buffer.float_ts, shown_from_ms, end_ms + after_ms);
+        histograms.advance(&buffer.histogram_ts, shown_from_ms, end_ms + after_ms);
+        let window = Window {
+            float_ts: floats.of(&buffer.float_ts),
+            floats: floats.of(&buffer.float_values),
+            float_st: floats.of(&buffer.float_st),
+            histogram_ts: histograms.of(&buffer.histogram_ts),
+            histograms: histograms.of(&buffer.histograms),
+            histogram_st: histograms.of(&buffer.histogram_st),
+            start_ms,
+            end_ms,
+            eval_ms: call.grid.time_ms(step),
+        };
+        if window.n_samples() == 0 {
+            continue;
+        }
+        let weight = count_window(call, &window, step, end_ms + after_ms, tally);
+        held.touch(weight + n_out)?;
+        let mut context = WindowContext {
+            labels,
+            scalars: &call.scalars[step * call.n_scalars..(step + 1) * call.n_scalars],
+            extension: call.extension,
+            annotations,
+            position: call.position,
+            scratch,
+        };
+        match (call.function)(&window, &mut context)? {
+            Some(WindowValue::Float(value)) => {
+                block.set_float(row, step, value);
+                any_float = true;
+                n_out += 1;
+            }
+            Some(WindowValue::Histogram(histogram)) => {
+                n_out += histogram.sample_weight();
+                block.set_histogram(row, step, histogram);
+            }
+            None => {}
+        }
+    }
+    if n_out == 0 {
+        block.pop_row();
+    }
+    if any_float && matches!(call.name, "rate" | "increase") {
+        annotate_non_counter(labels, call.position, annotations, options.type_and_unit_labels);
+    }
+    held.add(n_out)
+}
+
+/// Counts the samples of a window, and those that no earlier window showed.
+fn count_window(
+    call: &WindowCall<'_>,
+    window: &Window<'_>,
+    step: usize,
+    shown_until_ms: i64,
+    tally: &mut crate::eval::tally::Tally,
+) -> usize {
+    let weight_of = |histograms: &[Arc<model::FloatHistogram>]| -> usize {
+        histograms.iter().map(|histogram| histogram.sample_weight()).sum()
+    };
+    let weight = window.floats.len() + weight_of(window.histograms);
+    let read = if call.from_subquery || (step > 0 && call.fixed_end_ms.is_some()) {
+        0
+    } else if step == 0 {
+        weight
+    } else {
+        let seen_until_ms = shown_until_ms - call.grid.step_ms;
+        let new_floats =
+            window.float_ts.len() - window.float_ts.partition_point(|t_ms| *t_ms <= seen_until_ms);
+        let first_new = window.histogram_ts.partition_point(|t_ms| *t_ms <= seen_until_ms);
+        new_floats + weight_of(&window.histograms[first_new..])
+    };
+    tally.count(step, weight, read);
+    weight
+}
+
+fn annotate_non_counter(labels: &Labels, position: Span, annotations: &mut Annotations, by_type: bool) {
+    let metric = labels.metric_name();
+    if metric.is_empty() {
+        return;
+    }
+    if by_type {
+        let type_label = labels.get("__type__").unwrap_or("");
+        if !matches!(type_label, "counter" | "histogram") {
+            let (metric, type_label) = (metric.to_owned(), type_label.to_owned());
+            annotations.add(Annotation::PossibleNonCounterLabel { metric, type_label }, position);
+        }
+    } else if !["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| metric.ends_with(suffix)) {
+        annotations.add(Annotation::PossibleNonCounter { metric: metric.to_owned() }, position);
+    }
+}
+
+/// 1 at each step at which no series has a sample.
+fn absent_over_time(arg: &Node<'_>, block: &Block, grid: Grid) -> Block {
+    let mut out = Block::new(grid.n_steps);
+    let row = out.push_row(absent_labels(arg), true);
+    for step in 0..grid.n_steps {
+        if !(0..block.n_rows()).any(|row| block.has_cell(row, step)) {
+            out.set_float(row, step, 1.0);
+        }
+    }
+    if out.row_is_empty(row) {
+        out.pop_row();
+    }
+    out
+}
+
+/// The labels that a selector fixes: those with exactly one condition, an equality.
+pub(crate) fn absent_labels(arg: &Node<'_>) -> Labels {
+    let matchers = match arg {
+        Node::Vector(selector) => selector.matchers,
+        Node::Matrix(matrix) => matrix.selector.matchers,
+        _ => return Labels::empty(),
+    };
+    let mut builder = LabelsBuilder::new();
+    let mut seen: Vec<&str> = Vec::new();
+    for matcher in matchers.iter().filter(|matcher| matcher.name != model::labels::METRIC_NAME) {
+        if matcher.op == MatchOp::Equal && !seen.contains(&matcher.name.as_str()) {
+            builder.set(&matcher.name, &matcher.value);
+            seen.push(&matcher.name);
+        } else {
+            builder.remove(&matcher.name);
+        }
+    }
+    builder.build()
+}
