@@ -1,1 +1,22 @@
-//! Recording and alerting rules and the notification queue as state machines. No sockets.
+//! Recording and alerting rules, the queue to external Alertmanagers, and rule unit tests, as state
+//! machines. Time, queries, writes, threads and HTTP are the caller's: nothing here waits, and
+//! nothing here knows a store or a socket.
+
+mod alert;
+pub mod config;
+mod group;
+pub mod notify;
+mod query;
+mod rule;
+mod ruler;
+mod snapshot;
+
+pub use alert::{Alert, AlertState, RESOLVED_RETENTION_MS};
+pub use group::{Equipment, Group, GroupCounters, GroupKey, IterationReport};
+pub use query::{
+    AppendError, Hands, LastSample, Notification, OneHand, QueryError, RefusedSample, RuleQuery, RuleSample,
+    RuleSink, RuleVector, rule_vector,
+};
+pub use rule::{InvalidRule, RuleHealth};
+pub use ruler::{DueWork, GroupEval, RuleManager, RuleOptions, StaleSeries, UpdateReport};
+pub use snapshot::{GroupSnapshot, RuleSnapshot, RuleSnapshotKind};
