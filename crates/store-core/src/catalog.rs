@@ -10,6 +10,15 @@ use crate::blob::BlobError;
 use crate::journal::Offset;
 use crate::part::{PartError, PartId, PartMeta, TimeRange};
 
+mod local;
+mod log;
+mod rebuild;
+mod state;
+
+pub use local::LocalCatalog;
+pub use log::CATALOG_FORMAT_VERSION;
+pub use rebuild::{JournalBounds, RebuildReport, rebuild};
+
 /// A request to forget rows: those of one tenant and family that lie in `time`, match `selector`, and
 /// were journalled before `before`. Rows that arrive later are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,3 +155,6 @@ pub trait Catalog: Send + Sync + Debug {
     /// Deletes the objects of removed parts that no snapshot holds any more.
     fn reclaim(&self) -> Result<ReclaimReport, CatalogError>;
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,17 +8,26 @@
 //! [`catalog::CatalogSnapshot::committed`].
 
 pub mod blob;
+pub mod bus;
 pub mod catalog;
+pub mod config_store;
+pub mod doctor;
 pub mod encoding;
 pub mod journal;
+pub mod maintain;
 pub mod part;
 pub mod part_family;
+pub mod plan;
+pub mod snapshot;
+pub mod store_dir;
+pub mod toy;
 
 pub use blob::{BlobError, BlobMeta, BlobStore, BlobUpload, LocalBlobStore, PutMode};
-pub use catalog::{Catalog, CatalogError, CatalogSnapshot, Tombstone, Txn};
+pub use catalog::{Catalog, CatalogError, CatalogSnapshot, LocalCatalog, Tombstone, Txn};
 pub use journal::{Journal, JournalError, JournalOptions, LocalJournal, Offset, RecoveryReport, SyncMode};
 pub use part::{
     BlockRef, CorruptPart, OffsetRange, PartError, PartHeader, PartId, PartMeta, PartReader, PartStats,
     PartWriter, ShardRange, TimeRange,
 };
 pub use part_family::{FamilyError, MergeContext, PartFamily};
+pub use store_dir::{StoreDir, StoreDirError};

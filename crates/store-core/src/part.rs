@@ -57,6 +57,9 @@ pub struct PartHeader {
     pub tombstones_applied: u64,
     /// The parts whose rows this one holds instead.
     pub replaces: Vec<PartId>,
+    /// Whether all rows of those parts are durable once this part is: true for the only or the last
+    /// output of a merge, false for the earlier outputs of one that splits its inputs.
+    pub completes: bool,
 }
 
 /// What is known about a part when its rows are written.

@@ -10,6 +10,8 @@ pub struct PartFooter {
     /// cannot know what follows it.
     pub meta: PartMeta,
     pub replaces: Vec<PartId>,
+    /// [`crate::part::PartHeader::completes`]
+    pub completes: bool,
     pub extra: Vec<u8>,
     /// Every block, in the order of their offsets.
     pub blocks: Vec<BlockRef>,
@@ -25,6 +27,7 @@ impl PartFooter {
         for id in &self.replaces {
             w.u128(id.0);
         }
+        w.u8(u8::from(self.completes));
         w.bytes(&self.extra);
         w.count(self.blocks.len());
         for block in &self.blocks {
@@ -41,6 +44,7 @@ impl PartFooter {
         let meta = PartMeta::decode(&mut r)?;
         let n_replaces = r.count(16)?;
         let replaces = (0..n_replaces).map(|_| Ok(PartId(r.u128()?))).collect::<Result<_, FieldError>>()?;
+        let completes = r.u8()? != 0;
         let extra = r.bytes()?.to_vec();
         let n_blocks = r.count(BLOCK_REF_BYTES)?;
         let mut blocks = Vec::with_capacity(n_blocks);
@@ -48,6 +52,6 @@ impl PartFooter {
             blocks.push(BlockRef { kind: r.u16()?, offset: r.u64()?, len_bytes: r.u32()?, crc32c: r.u32()? });
         }
         r.finish()?;
-        Ok(Self { meta, replaces, extra, blocks })
+        Ok(Self { meta, replaces, completes, extra, blocks })
     }
 }

@@ -36,6 +36,11 @@ impl PartWriter {
         &self.header
     }
 
+    /// Says that another output of the same merge follows; see [`PartHeader::completes`].
+    pub(crate) fn expect_sibling(&mut self) {
+        self.header.completes = false;
+    }
+
     /// Bytes written so far.
     pub fn len_bytes(&self) -> u64 {
         self.offset
@@ -74,7 +79,13 @@ impl PartWriter {
             series: stats.series,
             len_bytes: 0,
         };
-        let mut footer = PartFooter { meta, replaces: header.replaces, extra: stats.extra, blocks };
+        let mut footer = PartFooter {
+            meta,
+            replaces: header.replaces,
+            completes: header.completes,
+            extra: stats.extra,
+            blocks,
+        };
         let framed = frame(FOOTER_MAGIC, PART_FORMAT_VERSION, &footer.encode());
         let footer_len = match u32::try_from(framed.len()) {
             Ok(footer_len) if framed.len() <= FOOTER_BYTES_MAX => footer_len,

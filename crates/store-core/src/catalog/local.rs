@@ -1,0 +1,183 @@
+//! The catalog as objects: `catalog/commit/<n>`, put with "create only", and every so often
+//! `catalog/checkpoint/<n>`, the whole view.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::log::{
+    CHECKPOINT_PREFIX, COMMIT_PREFIX, checkpoint_key, commit_key, decode_checkpoint, decode_commit,
+    encode_checkpoint, encode_commit, version_of,
+};
+use super::state::apply;
+use super::{Catalog, CatalogError, CatalogSnapshot, ReclaimReport, Txn};
+use crate::blob::{BlobError, BlobStore, PutMode};
+use crate::journal::Offset;
+use crate::part::PartMeta;
+
+/// A checkpoint is written after this many commits.
+pub const COMMITS_PER_CHECKPOINT: u64 = 64;
+
+/// How many checkpoints are kept, the commits after the oldest of them too, so that one unreadable
+/// checkpoint costs nothing.
+const CHECKPOINTS_KEPT: usize = 2;
+
+/// A [`Catalog`] whose only writer is this process.
+#[derive(Debug)]
+pub struct LocalCatalog {
+    blobs: Arc<dyn BlobStore>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    view: Arc<CatalogSnapshot>,
+    /// Removed parts whose objects still exist, in the order of their removal. They are deleted in that
+    /// order, so that a part never outlives one that replaced it.
+    removed: Vec<Arc<PartMeta>>,
+    /// The version of the newest checkpoint.
+    checkpoint: u64,
+}
+
+impl CatalogSnapshot {
+    /// The view before the first commit.
+    pub fn empty() -> Self {
+        let (parts, tombstones) = (Vec::new(), Vec::new());
+        Self { version: 0, parts, committed: Offset::ZERO, tombstones, tombstone_seq: 0 }
+    }
+}
+
+impl LocalCatalog {
+    /// Reads the newest readable checkpoint and the commits after it. Objects of parts that no commit
+    /// names are left alone: see [`crate::plan::orphans`].
+    pub fn open(blobs: Arc<dyn BlobStore>) -> Result<Self, CatalogError> {
+        let (view, checkpoint) = load(&*blobs)?;
+        let state = State { view: Arc::new(view), removed: Vec::new(), checkpoint };
+        Ok(Self { blobs, state: Mutex::new(state) })
+    }
+
+    /// Writes a catalog that consists of one checkpoint into an empty place: a rebuilt one, or that of
+    /// a snapshot.
+    pub(crate) fn write_checkpoint(
+        blobs: &dyn BlobStore,
+        prefix: &str,
+        view: &CatalogSnapshot,
+    ) -> Result<(), BlobError> {
+        let key = format!("{prefix}{}", checkpoint_key(view.version));
+        blobs.put(&key, &encode_checkpoint(view), PutMode::Overwrite)
+    }
+
+    fn checkpoint(&self, state: &mut State) -> Result<(), CatalogError> {
+        Self::write_checkpoint(&*self.blobs, "", &state.view)?;
+        state.checkpoint = state.view.version;
+        let checkpoints = self.blobs.list(CHECKPOINT_PREFIX)?;
+        let Some(n_old) = checkpoints.len().checked_sub(CHECKPOINTS_KEPT) else { return Ok(()) };
+        let oldest_kept = version_of(&checkpoints[n_old].key).unwrap_or(0);
+        for old in &checkpoints[..n_old] {
+            self.blobs.delete(&old.key)?;
+        }
+        for commit in self.blobs.list(COMMIT_PREFIX)? {
+            if version_of(&commit.key).is_some_and(|version| version <= oldest_kept) {
+                self.blobs.delete(&commit.key)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The view that the objects describe, and the version of its checkpoint.
+fn load(blobs: &dyn BlobStore) -> Result<(CatalogSnapshot, u64), CatalogError> {
+    let mut view = CatalogSnapshot::empty();
+    let mut unreadable = None;
+    for object in blobs.list(CHECKPOINT_PREFIX)?.iter().rev() {
+        match decode_checkpoint(&object.key, &blobs.get(&object.key)?) {
+            Ok(found) => {
+                view = found;
+                break;
+            }
+            Err(e @ CatalogError::NewerVersion { .. }) => return Err(e),
+            Err(e) => unreadable = Some(unreadable.unwrap_or(e)),
+        }
+    }
+    let checkpoint = view.version;
+    for object in blobs.list(COMMIT_PREFIX)? {
+        let Some(version) = version_of(&object.key) else { continue };
+        if version <= view.version {
+            continue;
+        }
+        let (found, txn) = decode_commit(&object.key, &blobs.get(&object.key)?)?;
+        let gap = |reason: String| CatalogError::Corrupt { key: object.key.clone(), reason };
+        if version != view.version + 1 || found != version {
+            let error = gap(format!("it says {found}, and follows commit {}", view.version));
+            return Err(unreadable.unwrap_or(error));
+        }
+        view = apply(&view, &txn).map_err(|e| gap(e.to_string()))?.0;
+    }
+    // An unreadable checkpoint is harmless only when older objects led all the way past it.
+    match unreadable {
+        Some(CatalogError::Corrupt { key, reason }) if version_of(&key).is_none_or(|v| v > view.version) => {
+            Err(CatalogError::Corrupt { key, reason })
+        }
+        _ => Ok((view, checkpoint)),
+    }
+}
+
+impl Catalog for LocalCatalog {
+    fn snapshot(&self) -> Arc<CatalogSnapshot> {
+        Arc::clone(&self.state.lock().view)
+    }
+
+    fn commit(&self, txn: Txn) -> Result<Arc<CatalogSnapshot>, CatalogError> {
+        let mut state = self.state.lock();
+        let (view, removed) = apply(&state.view, &txn)?;
+        let bytes = encode_commit(view.version, &txn);
+        match self.blobs.put(&commit_key(view.version), &bytes, PutMode::Create) {
+            Ok(()) => {}
+            Err(BlobError::AlreadyExists { key }) => {
+                // An earlier attempt failed after its object was made: it decides, being durable.
+                let (_, earlier) = decode_commit(&key, &self.blobs.get(&key)?)?;
+                let (view, removed) = apply(&state.view, &earlier)?;
+                let (expected, actual) = (state.view.version, view.version);
+                state.view = Arc::new(view);
+                state.removed.extend(removed);
+                let is_this = Txn { expected_version: None, ..txn } == earlier;
+                return if is_this {
+                    Ok(Arc::clone(&state.view))
+                } else {
+                    Err(CatalogError::Conflict { expected, actual })
+                };
+            }
+            Err(e) => return Err(e.into()),
+        }
+        let view = Arc::new(view);
+        state.view = Arc::clone(&view);
+        state.removed.extend(removed);
+        if view.version - state.checkpoint >= COMMITS_PER_CHECKPOINT {
+            // The commit stands without it; the next commit tries again.
+            let _ = self.checkpoint(&mut state);
+        }
+        Ok(view)
+    }
+
+    fn reclaim(&self) -> Result<ReclaimReport, CatalogError> {
+        let mut state = self.state.lock();
+        let mut report = ReclaimReport::default();
+        // In order, up to the first that a snapshot still holds.
+        let held = |p: &Arc<PartMeta>| Arc::strong_count(p) > 1;
+        let n_free = state.removed.iter().position(held).unwrap_or(state.removed.len());
+        let mut n_done = 0;
+        let mut failure = None;
+        for part in &state.removed[..n_free] {
+            if let Err(e) = self.blobs.delete(&part.key()) {
+                failure = Some(e);
+                break;
+            }
+            n_done += 1;
+            report.deleted += 1;
+            report.deleted_bytes += part.len_bytes;
+        }
+        state.removed.drain(..n_done);
+        report.waiting = state.removed.len() as u64;
+        failure.map_or(Ok(report), |e| Err(e.into()))
+    }
+}

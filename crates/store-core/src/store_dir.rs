@@ -1,0 +1,153 @@
+//! A store's directory: its lock, the version of its layout, its journal, its objects and its catalog.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use vfs::{Publish, Vfs, VfsError, VfsErrorKind, VfsLock};
+
+use crate::blob::{BlobError, LocalBlobStore};
+use crate::catalog::{Catalog, CatalogError, LocalCatalog};
+use crate::journal::{JournalError, JournalOptions, LocalJournal};
+use crate::maintain::{MaintainError, sweep_orphans};
+
+/// The version of the layout of a store's directory.
+pub const LAYOUT_VERSION: u32 = 1;
+
+const META_FILE: &str = "meta.json";
+const LOCK_FILE: &str = "lock";
+pub(crate) const JOURNAL_DIR: &str = "journal";
+
+/// Why a directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreDirError {
+    #[error("{} is in use by another process", dir.display())]
+    InUse { dir: PathBuf },
+    #[error(
+        "{} was written by a newer release: layout version {found}, this one reads up to {LAYOUT_VERSION}",
+        dir.display()
+    )]
+    NewerVersion { dir: PathBuf, found: u32 },
+    #[error("{}: {reason}", path.display())]
+    BadMeta { path: PathBuf, reason: String },
+    #[error(transparent)]
+    Vfs(#[from] VfsError),
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Maintain(#[from] MaintainError),
+}
+
+impl StoreDirError {
+    pub fn is_no_space(&self) -> bool {
+        match self {
+            Self::Vfs(e) => e.is_no_space(),
+            Self::Blob(e) => e.is_no_space(),
+            Self::Journal(e) => e.is_no_space(),
+            Self::Catalog(e) => e.is_no_space(),
+            Self::Maintain(e) => e.is_no_space(),
+            Self::InUse { .. } | Self::NewerVersion { .. } | Self::BadMeta { .. } => false,
+        }
+    }
+}
+
+/// A directory that this process has locked.
+#[derive(Debug)]
+pub struct LockedDir {
+    vfs: Arc<dyn Vfs>,
+    dir: PathBuf,
+    _lock: Box<dyn VfsLock>,
+}
+
+impl LockedDir {
+    /// Creates the directory if need be, locks it, and checks that this release can read it.
+    pub fn open(vfs: Arc<dyn Vfs>, dir: &Path) -> Result<Self, StoreDirError> {
+        vfs.create_dir_all(dir)?;
+        let lock = vfs.lock(&dir.join(LOCK_FILE)).map_err(|e| match e.kind {
+            VfsErrorKind::Locked => StoreDirError::InUse { dir: dir.to_owned() },
+            _ => e.into(),
+        })?;
+        let path = dir.join(META_FILE);
+        match vfs.read(&path) {
+            Ok(bytes) => check_meta(dir, &path, &bytes)?,
+            Err(e) if e.is_not_found() => write_meta(&*vfs, dir, &path)?,
+            Err(e) => return Err(e.into()),
+        }
+        Ok(Self { vfs, dir: dir.to_owned(), _lock: lock })
+    }
+
+    pub fn vfs(&self) -> &Arc<dyn Vfs> {
+        &self.vfs
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.dir
+    }
+
+    pub fn journal_path(&self) -> PathBuf {
+        self.dir.join(JOURNAL_DIR)
+    }
+}
+
+fn check_meta(dir: &Path, path: &Path, bytes: &[u8]) -> Result<(), StoreDirError> {
+    let bad = |reason: &str| StoreDirError::BadMeta { path: path.to_owned(), reason: reason.to_owned() };
+    let meta: serde_json::Value = serde_json::from_slice(bytes).map_err(|e| bad(&e.to_string()))?;
+    if meta.get("product").and_then(|v| v.as_str()) != Some("sextant") {
+        return Err(bad("this is not the data of Sextant"));
+    }
+    let found = meta.get("layout_version").and_then(serde_json::Value::as_u64);
+    let found = found.and_then(|v| u32::try_from(v).ok()).ok_or_else(|| bad("no layout_version"))?;
+    if found > LAYOUT_VERSION {
+        return Err(StoreDirError::NewerVersion { dir: dir.to_owned(), found });
+    }
+    Ok(())
+}
+
+fn write_meta(vfs: &dyn Vfs, dir: &Path, path: &Path) -> Result<(), StoreDirError> {
+    let meta = serde_json::json!({ "product": "sextant", "layout_version": LAYOUT_VERSION });
+    let temporary = dir.join("meta.json.new");
+    if vfs.exists(&temporary)? {
+        vfs.remove(&temporary)?;
+    }
+    let mut file = vfs.create(&temporary)?;
+    file.write_all(format!("{meta}\n").as_bytes())?;
+    file.sync_data()?;
+    Ok(vfs.publish(&temporary, path, Publish::Replace)?)
+}
+
+/// An open store: what a family's store is built on.
+#[derive(Debug)]
+pub struct StoreDir {
+    pub journal: Arc<LocalJournal>,
+    pub blobs: Arc<LocalBlobStore>,
+    pub catalog: Arc<LocalCatalog>,
+    /// Objects that a crash had left without a commit, deleted on opening.
+    pub n_orphans: u64,
+    dir: LockedDir,
+}
+
+impl StoreDir {
+    /// Locks and opens a store: its catalog, then its journal from what the catalog has committed, and
+    /// deletes the objects that no commit names. `options.start_at` is replaced.
+    pub fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: JournalOptions) -> Result<Self, StoreDirError> {
+        let locked = LockedDir::open(Arc::clone(&vfs), dir)?;
+        let blobs = Arc::new(LocalBlobStore::open(Arc::clone(&vfs), dir)?);
+        let objects: Arc<dyn crate::BlobStore> = Arc::clone(&blobs) as _;
+        let catalog = Arc::new(LocalCatalog::open(Arc::clone(&objects))?);
+        let view = catalog.snapshot();
+        let options = JournalOptions { start_at: view.committed, ..options };
+        let journal = Arc::new(LocalJournal::open(vfs, &locked.journal_path(), options)?);
+        let n_orphans = sweep_orphans(&objects, &view)?;
+        Ok(Self { journal, blobs, catalog, n_orphans, dir: locked })
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+#[cfg(test)]
+mod tests;
