@@ -22,6 +22,8 @@ use std::borrow::Cow;
 use model::MetricType;
 use thiserror::Error;
 
+pub(crate) use quote::QuotedBytes;
+
 pub use nhcb::NhcbParser;
 pub use openmetrics::OpenMetricsParser;
 pub use protobuf::ProtobufParser;
