@@ -128,7 +128,7 @@ pub struct UnitTestFile {
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnitTestGroup {
     pub name: String,
-    /// Step of the input series, 1 minute unless given.
+    /// Step of the input series; the evaluation interval of the file unless given.
     pub interval_ms: i64,
     /// Unix time of the first sample, 0 unless given.
     pub start_ms: i64,

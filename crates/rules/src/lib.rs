@@ -10,6 +10,7 @@ mod query;
 mod rule;
 mod ruler;
 mod snapshot;
+pub mod unittest;
 
 pub use alert::{Alert, AlertState, RESOLVED_RETENTION_MS};
 pub use group::{Equipment, Group, GroupCounters, GroupKey, IterationReport};

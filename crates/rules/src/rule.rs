@@ -41,7 +41,7 @@ impl RuleHealth {
 
 /// Why a rule gave nothing. The texts are upstream's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RuleError {
+pub(crate) enum RuleError {
     #[error(transparent)]
     Query(#[from] QueryError),
     #[error("vector contains metrics with the same labelset after applying rule labels")]
@@ -54,7 +54,7 @@ pub enum RuleError {
 
 /// What all rules of a configuration share.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct RuleSurroundings {
+pub(crate) struct RuleSurroundings {
     pub external_labels: Labels,
     pub external_url: ExternalUrl,
 }
