@@ -114,7 +114,7 @@ fn top_level(
 ) -> Result<Value, EvalError> {
     let t_ms = grid.start_ms;
     let mut value = match node {
-        Node::String(text) => return Ok(Value::String { t_ms, value: (*text).to_owned() }),
+        Node::String(literal) => return Ok(Value::String { t_ms, value: literal.value.clone() }),
         Node::Matrix(matrix) => Value::Matrix(evaluator.range_selector(matrix, grid)?),
         Node::Subquery(subquery) => {
             let (mut block, inner) = evaluator.subquery(subquery, grid, false)?;

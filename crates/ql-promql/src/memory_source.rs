@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use model::histogram::CounterResetHint;
 use model::{FloatHistogram, Labels, is_stale_nan};
 
 use crate::source::{SelectRequest, SeriesBuffer, SeriesSet, SeriesSource, SourceError};
@@ -40,8 +41,27 @@ impl MemorySource {
         self.insert(labels, t_ms, Sample { value: Value::Float(value), start_ms });
     }
 
-    /// Adds a histogram. One whose sum is the staleness marker marks the series stale.
-    pub fn append_histogram(&mut self, labels: &Labels, t_ms: i64, histogram: FloatHistogram, start_ms: i64) {
+    /// Adds a histogram. One whose sum is the staleness marker marks the series stale. As a store
+    /// does, one that continues the counter histogram before it is known not to follow a reset.
+    pub fn append_histogram(
+        &mut self,
+        labels: &Labels,
+        t_ms: i64,
+        mut histogram: FloatHistogram,
+        start_ms: i64,
+    ) {
+        if histogram.counter_reset_hint != CounterResetHint::Gauge {
+            let before =
+                self.series.get(labels).and_then(|samples| samples.by_time.range(..t_ms).next_back());
+            histogram.counter_reset_hint = match before {
+                Some((_, Sample { value: Value::Histogram(before), .. }))
+                    if continues(before, &histogram) =>
+                {
+                    CounterResetHint::NotReset
+                }
+                _ => CounterResetHint::Unknown,
+            };
+        }
         self.insert(labels, t_ms, Sample { value: Value::Histogram(Arc::new(histogram)), start_ms });
     }
 
@@ -58,6 +78,18 @@ impl MemorySource {
     pub fn clear(&mut self) {
         self.series.clear();
     }
+}
+
+/// Whether a counter histogram may be stored together with the one before it.
+fn continues(before: &FloatHistogram, histogram: &FloatHistogram) -> bool {
+    let undecided = FloatHistogram { counter_reset_hint: CounterResetHint::Unknown, ..histogram.clone() };
+    histogram.counter_reset_hint != CounterResetHint::Reset
+        && before.counter_reset_hint != CounterResetHint::Gauge
+        && !is_stale_nan(before.sum)
+        && before.schema == histogram.schema
+        && before.zero_threshold == histogram.zero_threshold
+        && before.custom_values == histogram.custom_values
+        && !undecided.detect_reset(before)
 }
 
 struct MemorySet {

@@ -9,7 +9,7 @@ use model::labels::METRIC_NAME;
 use model::{FloatHistogram, Labels};
 
 use crate::annotations::{Annotation, Annotations, HistogramOperation, go_g};
-use crate::ast::AggregateOp;
+use crate::ast::{AggregateOp, StringLiteral};
 use crate::eval::block::Block;
 use crate::eval::error::EvalError;
 use crate::eval::evaluator::Evaluator;
@@ -99,15 +99,13 @@ impl Evaluator<'_> {
     }
 
     fn count_values(&mut self, node: &AggregateNode<'_>, grid: Grid) -> Result<Block, EvalError> {
-        let Some(Node::String(label)) = node.param else {
+        let Some(Node::String(literal)) = node.param else {
             return Err(EvalError::Execution("count_values needs a label name".to_owned()));
         };
-        if label.is_empty() {
-            return Err(EvalError::Execution(format!(
-                "invalid label name {}",
-                model::labels::GoQuoted(label)
-            )));
+        if !is_label_name(literal) {
+            return Err(EvalError::Execution(format!("invalid label name {}", literal.quoted())));
         }
+        let label = literal.value.as_str();
         let mut grouping = node.grouping.clone();
         if !node.without
             && let Err(at) = grouping.binary_search(&label)
@@ -148,6 +146,11 @@ struct Reduction<'a> {
     input: &'a Block,
     groups: &'a Groups,
     annotations: &'a mut Annotations,
+}
+
+/// Whether a literal may name a label: any UTF-8 text but the empty one.
+pub(crate) fn is_label_name(literal: &StringLiteral) -> bool {
+    literal.not_utf8.is_none() && !literal.value.is_empty()
 }
 
 /// What has been accumulated for each group at each step.

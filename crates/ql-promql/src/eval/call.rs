@@ -183,7 +183,7 @@ impl Evaluator<'_> {
         let mut label = "";
         for (idx, arg) in call.args.iter().enumerate() {
             match (call.name, idx, arg) {
-                (_, _, Node::String(text)) => label = text,
+                (_, _, Node::String(literal)) => label = &literal.value,
                 ("histogram_quantile", 0, _) | ("histogram_fraction", 0 | 1, _) => {
                     scalars.push(self.scalar(arg, grid)?);
                 }
@@ -214,7 +214,9 @@ impl Evaluator<'_> {
         }
         let labels: Vec<&str> = call.args[1..]
             .iter()
-            .filter_map(|arg| if let Node::String(text) = arg { Some(*text) } else { None })
+            .filter_map(
+                |arg| if let Node::String(literal) = arg { Some(literal.value.as_str()) } else { None },
+            )
             .collect();
         match call.name {
             "sort" => sort_by_value(&mut block, false),

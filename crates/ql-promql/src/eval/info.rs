@@ -129,6 +129,7 @@ impl Evaluator<'_> {
             offset_ms,
             anchored: false,
             smoothed: false,
+            statistics_only: false,
             position: Span::default(),
         };
         self.latest_samples(&selector, grid, Take::InfoTimestamp)

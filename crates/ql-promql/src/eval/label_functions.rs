@@ -2,15 +2,17 @@
 
 use model::labels::METRIC_NAME;
 
+use crate::ast::StringLiteral;
+use crate::eval::aggregate::is_label_name;
 use crate::eval::block::Block;
 use crate::eval::error::EvalError;
 use crate::eval::evaluator::Evaluator;
 use crate::eval::grid::Grid;
 use crate::eval::plan::{CallNode, Node};
 
-fn text_arg<'a>(call: &CallNode<'a>, idx: usize) -> Result<&'a str, EvalError> {
+fn text_arg<'a>(call: &CallNode<'a>, idx: usize) -> Result<&'a StringLiteral, EvalError> {
     match call.args.get(idx) {
-        Some(Node::String(text)) => Ok(text),
+        Some(Node::String(literal)) => Ok(literal),
         _ => Err(EvalError::Execution(format!(
             "argument {} of {} must be a string literal",
             idx + 1,
@@ -19,12 +21,14 @@ fn text_arg<'a>(call: &CallNode<'a>, idx: usize) -> Result<&'a str, EvalError> {
     }
 }
 
-/// UTF-8 names are valid unless empty.
-fn check_label_name(name: &str, role: &str, function: &str) -> Result<(), EvalError> {
-    if name.is_empty() {
-        return Err(EvalError::Execution(format!("invalid {role} label name in {function}(): {name}")));
+/// The argument as a label name; `role` is what it names.
+fn label_arg<'a>(call: &CallNode<'a>, idx: usize, role: &str) -> Result<&'a str, EvalError> {
+    let literal = text_arg(call, idx)?;
+    if is_label_name(literal) {
+        return Ok(&literal.value);
     }
-    Ok(())
+    let (function, name) = (call.name, &literal.value);
+    Err(EvalError::Execution(format!("invalid {role} label name in {function}(): {name}")))
 }
 
 /// Sets a label; setting the metric name keeps it from being dropped later.
@@ -39,12 +43,12 @@ fn set_label(block: &mut Block, row: usize, name: &str, value: &str) {
 
 impl Evaluator<'_> {
     pub(crate) fn label_replace(&mut self, call: &CallNode<'_>, grid: Grid) -> Result<Block, EvalError> {
-        let (destination, template) = (text_arg(call, 1)?, text_arg(call, 2)?);
-        let (source, pattern) = (text_arg(call, 3)?, text_arg(call, 4)?);
+        let (template, source) = (&text_arg(call, 2)?.value, &text_arg(call, 3)?.value);
+        let pattern = &text_arg(call, 4)?.value;
         let regex = regex::Regex::new(&format!("^(?s:{pattern})$")).map_err(|_| {
             EvalError::Execution(format!("invalid regular expression in label_replace(): {pattern}"))
         })?;
-        check_label_name(destination, "destination", "label_replace")?;
+        let destination = label_arg(call, 1, "destination")?;
         let mut block = self.eval(&call.args[0], grid)?;
         for row in 0..block.n_rows() {
             let expanded = expand(&regex, block.labels(row).get(source).unwrap_or(""), template);
@@ -57,14 +61,12 @@ impl Evaluator<'_> {
     }
 
     pub(crate) fn label_join(&mut self, call: &CallNode<'_>, grid: Grid) -> Result<Block, EvalError> {
-        let (destination, separator) = (text_arg(call, 1)?, text_arg(call, 2)?);
+        let separator = &text_arg(call, 2)?.value;
         let mut sources = Vec::with_capacity(call.args.len().saturating_sub(3));
         for idx in 3..call.args.len() {
-            let source = text_arg(call, idx)?;
-            check_label_name(source, "source", "label_join")?;
-            sources.push(source);
+            sources.push(label_arg(call, idx, "source")?);
         }
-        check_label_name(destination, "destination", "label_join")?;
+        let destination = label_arg(call, 1, "destination")?;
         let mut block = self.eval(&call.args[0], grid)?;
         for row in 0..block.n_rows() {
             let values: Vec<&str> =

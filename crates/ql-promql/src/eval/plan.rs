@@ -8,8 +8,8 @@ use model::Matcher;
 use ql_core::Span;
 
 use crate::ast::{
-    AggregateExpr, AggregateOp, AtModifier, BinaryExpr, BinaryOp, Call, Expr, MatrixSelector, SubqueryExpr,
-    UnaryOp, ValueType, VectorMatching, VectorSelector,
+    AggregateExpr, AggregateOp, AtModifier, BinaryExpr, BinaryOp, Call, Expr, MatrixSelector, StringLiteral,
+    SubqueryExpr, UnaryOp, ValueType, VectorMatching, VectorSelector,
 };
 use crate::eval::durations::QueryTimes;
 use crate::eval::error::EvalError;
@@ -18,7 +18,7 @@ use crate::eval::error::EvalError;
 #[derive(Debug)]
 pub(crate) enum Node<'a> {
     Number(f64),
-    String(&'a str),
+    String(&'a StringLiteral),
     Vector(Box<Selector<'a>>),
     Matrix(Box<MatrixNode<'a>>),
     Subquery(Box<SubqueryNode<'a>>),
@@ -37,6 +37,8 @@ pub(crate) struct Selector<'a> {
     pub(crate) offset_ms: i64,
     pub(crate) anchored: bool,
     pub(crate) smoothed: bool,
+    /// Only count and sum of histograms will be looked at.
+    pub(crate) statistics_only: bool,
     pub(crate) position: Span,
 }
 
@@ -144,9 +146,42 @@ impl<'a> Prepared<'a> {
     }
 }
 
+/// What is read of the histograms below a node, going by the functions above it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Reading {
+    statistics: bool,
+    buckets: bool,
+}
+
+impl Reading {
+    fn below_call(self, function: &str) -> Self {
+        match function {
+            "histogram_count" | "histogram_sum" | "histogram_avg" => Self { statistics: true, ..self },
+            "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => self.with_buckets(),
+            _ => self,
+        }
+    }
+
+    fn with_buckets(self) -> Self {
+        Self { buckets: true, ..self }
+    }
+
+    fn statistics_only(self) -> bool {
+        self.statistics && !self.buckets
+    }
+}
+
+/// What preparation knows above a node.
+#[derive(Debug, Clone, Copy)]
+struct Above<'t> {
+    times: &'t QueryTimes,
+    reading: Reading,
+}
+
 /// Prepares `expr` for evaluation over `times`.
 pub(crate) fn prepare<'a>(expr: &'a Expr, times: &QueryTimes) -> Result<Node<'a>, EvalError> {
-    Ok(prepare_node(expr, times)?.marked())
+    let above = Above { times, reading: Reading::default() };
+    Ok(prepare_node(expr, above)?.marked())
 }
 
 fn without_parens(mut expr: &Expr) -> &Expr {
@@ -156,30 +191,30 @@ fn without_parens(mut expr: &Expr) -> &Expr {
     expr
 }
 
-fn prepare_node<'a>(expr: &'a Expr, times: &QueryTimes) -> Result<Prepared<'a>, EvalError> {
+fn prepare_node<'a>(expr: &'a Expr, above: Above<'_>) -> Result<Prepared<'a>, EvalError> {
     let leaf = |node| Prepared { node, invariant: true, worth_marking: false };
     Ok(match expr {
         Expr::Number(literal) => leaf(Node::Number(literal.value)),
-        Expr::String(literal) => leaf(Node::String(&literal.value)),
-        Expr::Paren(inner) => prepare_node(&inner.expr, times)?,
-        Expr::StepInvariant(inner) => prepare_node(inner, times)?,
+        Expr::String(literal) => leaf(Node::String(literal)),
+        Expr::Paren(inner) => prepare_node(&inner.expr, above)?,
+        Expr::StepInvariant(inner) => prepare_node(inner, above)?,
         Expr::Vector(selector) => {
-            let selector = prepare_selector(selector, times)?;
+            let selector = prepare_selector(selector, above)?;
             let invariant = selector.at_ms.is_some();
             Prepared { node: Node::Vector(Box::new(selector)), invariant, worth_marking: invariant }
         }
-        Expr::Matrix(matrix) => prepare_matrix(matrix, times)?,
-        Expr::Subquery(subquery) => prepare_subquery(subquery, times)?,
+        Expr::Matrix(matrix) => prepare_matrix(matrix, above)?,
+        Expr::Subquery(subquery) => prepare_subquery(subquery, above)?,
         Expr::Unary(unary) => {
-            let inner = prepare_node(&unary.expr, times)?;
+            let inner = prepare_node(&unary.expr, above)?;
             match unary.op {
                 UnaryOp::Plus => inner,
                 UnaryOp::Minus => Prepared { node: Node::Negate(Box::new(inner.node)), ..inner },
             }
         }
-        Expr::Binary(binary) => prepare_binary(binary, times)?,
-        Expr::Call(call) => prepare_call(call, times)?,
-        Expr::Aggregate(aggregate) => prepare_aggregate(aggregate, times)?,
+        Expr::Binary(binary) => prepare_binary(binary, above)?,
+        Expr::Call(call) => prepare_call(call, above)?,
+        Expr::Aggregate(aggregate) => prepare_aggregate(aggregate, above)?,
     })
 }
 
@@ -191,38 +226,40 @@ fn resolve_at(at: Option<AtModifier>, times: &QueryTimes) -> Option<i64> {
     })
 }
 
-fn prepare_selector<'a>(selector: &'a VectorSelector, times: &QueryTimes) -> Result<Selector<'a>, EvalError> {
+fn prepare_selector<'a>(selector: &'a VectorSelector, above: Above<'_>) -> Result<Selector<'a>, EvalError> {
     Ok(Selector {
         matchers: &selector.matchers,
-        at_ms: resolve_at(selector.at, times),
-        offset_ms: times.offset_ms(selector.offset_ms, selector.offset_expr.as_ref())?,
+        at_ms: resolve_at(selector.at, above.times),
+        offset_ms: above.times.offset_ms(selector.offset_ms, selector.offset_expr.as_ref())?,
         anchored: selector.anchored,
         smoothed: selector.smoothed,
+        statistics_only: above.reading.statistics_only(),
         position: selector.span,
     })
 }
 
-fn prepare_matrix<'a>(matrix: &'a MatrixSelector, times: &QueryTimes) -> Result<Prepared<'a>, EvalError> {
-    let range_ms = times.length_ms(matrix.range_ms, matrix.range_expr.as_ref())?;
-    let selector = prepare_selector(&matrix.selector, times)?;
+fn prepare_matrix<'a>(matrix: &'a MatrixSelector, above: Above<'_>) -> Result<Prepared<'a>, EvalError> {
+    let range_ms = above.times.length_ms(matrix.range_ms, matrix.range_expr.as_ref())?;
+    let selector = prepare_selector(&matrix.selector, above)?;
     let invariant = selector.at_ms.is_some();
     let node = Node::Matrix(Box::new(MatrixNode { selector, range_ms }));
     Ok(Prepared { node, invariant, worth_marking: false })
 }
 
-fn prepare_subquery<'a>(subquery: &'a SubqueryExpr, times: &QueryTimes) -> Result<Prepared<'a>, EvalError> {
-    let offset_ms = times.offset_ms(subquery.offset_ms, subquery.offset_expr.as_ref())?;
-    let step_ms = times.length_ms(subquery.step_ms, subquery.step_expr.as_ref())?;
-    let range_ms = times.length_ms(subquery.range_ms, subquery.range_expr.as_ref())?;
-    let inner = prepare_node(&subquery.expr, times)?;
+fn prepare_subquery<'a>(subquery: &'a SubqueryExpr, above: Above<'_>) -> Result<Prepared<'a>, EvalError> {
+    let offset_ms = above.times.offset_ms(subquery.offset_ms, subquery.offset_expr.as_ref())?;
+    let step_ms = above.times.length_ms(subquery.step_ms, subquery.step_expr.as_ref())?;
+    let range_ms = above.times.length_ms(subquery.range_ms, subquery.range_expr.as_ref())?;
+    // Resets between samples that a subquery picks show only in the buckets.
+    let inner = prepare_node(&subquery.expr, Above { reading: above.reading.with_buckets(), ..above })?;
     let expr = if inner.invariant && inner.worth_marking { inner.marked() } else { inner.node };
-    let at_ms = resolve_at(subquery.at, times);
+    let at_ms = resolve_at(subquery.at, above.times);
     let position = subquery.span;
     let node = Node::Subquery(Box::new(SubqueryNode { expr, range_ms, step_ms, offset_ms, at_ms, position }));
     Ok(Prepared { node, invariant: at_ms.is_some(), worth_marking: false })
 }
 
-fn prepare_binary<'a>(binary: &'a BinaryExpr, times: &QueryTimes) -> Result<Prepared<'a>, EvalError> {
+fn prepare_binary<'a>(binary: &'a BinaryExpr, above: Above<'_>) -> Result<Prepared<'a>, EvalError> {
     let operands = match (binary.lhs.value_type(), binary.rhs.value_type(), &binary.matching) {
         (ValueType::Scalar, ValueType::Scalar, _) => Operands::ScalarScalar,
         (_, ValueType::Scalar, _) => Operands::VectorScalar,
@@ -234,8 +271,12 @@ fn prepare_binary<'a>(binary: &'a BinaryExpr, times: &QueryTimes) -> Result<Prep
             ));
         }
     };
-    let lhs = prepare_node(&binary.lhs, times)?;
-    let rhs = prepare_node(&binary.rhs, times)?;
+    let above = match binary.op {
+        BinaryOp::TrimLower | BinaryOp::TrimUpper => Above { reading: above.reading.with_buckets(), ..above },
+        _ => above,
+    };
+    let lhs = prepare_node(&binary.lhs, above)?;
+    let rhs = prepare_node(&binary.rhs, above)?;
     let invariant = lhs.invariant && rhs.invariant;
     let (lhs, rhs) = if invariant { (lhs.node, rhs.node) } else { (lhs.marked(), rhs.marked()) };
     let node = Node::Binary(Box::new(BinaryNode {
@@ -249,17 +290,18 @@ fn prepare_binary<'a>(binary: &'a BinaryExpr, times: &QueryTimes) -> Result<Prep
     Ok(Prepared { node, invariant, worth_marking: invariant })
 }
 
-fn prepare_call<'a>(call: &'a Call, times: &QueryTimes) -> Result<Prepared<'a>, EvalError> {
+fn prepare_call<'a>(call: &'a Call, above: Above<'_>) -> Result<Prepared<'a>, EvalError> {
     let name = call.function.name;
-    if let Some(value) = times.folded(name) {
+    if let Some(value) = above.times.folded(name) {
         return Ok(Prepared { node: Node::Number(value), invariant: true, worth_marking: false });
     }
+    let above = Above { reading: above.reading.below_call(name), ..above };
     let mut args = Vec::with_capacity(call.args.len());
     let mut arg_positions = Vec::with_capacity(call.args.len());
     for arg in &call.args {
         let arg = without_parens(arg);
         arg_positions.push(arg.span());
-        args.push(prepare_node(arg, times)?);
+        args.push(prepare_node(arg, above)?);
     }
     let all_invariant = args.iter().all(|arg| arg.invariant);
     // The time of a sample that is found at a fixed time is fixed, that of a computed one is not.
@@ -271,16 +313,13 @@ fn prepare_call<'a>(call: &'a Call, times: &QueryTimes) -> Result<Prepared<'a>, 
     Ok(Prepared { node, invariant, worth_marking: invariant })
 }
 
-fn prepare_aggregate<'a>(
-    aggregate: &'a AggregateExpr,
-    times: &QueryTimes,
-) -> Result<Prepared<'a>, EvalError> {
+fn prepare_aggregate<'a>(aggregate: &'a AggregateExpr, above: Above<'_>) -> Result<Prepared<'a>, EvalError> {
     let expr = without_parens(&aggregate.expr);
-    let inner = prepare_node(expr, times)?;
+    let inner = prepare_node(expr, above)?;
     let (param, param_position) = match &aggregate.param {
         Some(param) => {
             let param = without_parens(param);
-            (Some(prepare_node(param, times)?.node), param.span())
+            (Some(prepare_node(param, above)?.node), param.span())
         }
         None => (None, Span::default()),
     };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use model::histogram::CounterResetHint;
 use model::{FloatHistogram, is_stale_nan};
 
 use crate::eval::block::Block;
@@ -125,7 +126,7 @@ impl Evaluator<'_> {
         let held_before = self.held.current();
         let held = crate::eval::tally::HeldSamples::new(self.options.samples_max.saturating_sub(held_before));
         let block = self.for_each_series(set.len(), grid.n_steps, |idx, shard| {
-            set.read(idx, &mut shard.buffer)?;
+            read(&*set, idx, selector, &mut shard.buffer)?;
             let buffer = std::mem::take(&mut shard.buffer);
             let row = shard.block.push_row(set.labels(idx).clone(), false);
             let mut latest = Latest::new(&buffer);
@@ -164,7 +165,7 @@ impl Evaluator<'_> {
         for idx in 0..set.len() {
             self.context.cancel.check()?;
             let mut buffer = SeriesBuffer::default();
-            set.read(idx, &mut buffer)?;
+            read(&*set, idx, selector, &mut buffer)?;
             drop_stale_markers(&mut buffer);
             let mut series = MatrixSeries {
                 labels: set.labels(idx).clone(),
@@ -191,6 +192,43 @@ impl Evaluator<'_> {
             }
         }
         Ok(out)
+    }
+}
+
+/// Reads one series for a selector.
+pub(crate) fn read(
+    set: &dyn SeriesSet,
+    idx: usize,
+    selector: &Selector<'_>,
+    buffer: &mut SeriesBuffer,
+) -> Result<(), EvalError> {
+    set.read(idx, buffer)?;
+    if selector.statistics_only {
+        keep_statistics(&mut buffer.histograms);
+    }
+    Ok(())
+}
+
+/// Reduces histograms to count and sum. The buckets, which tell most of counter resets, go, so that
+/// the hints must say for good what they told.
+fn keep_statistics(histograms: &mut [Arc<FloatHistogram>]) {
+    let mut previous: Option<Arc<FloatHistogram>> = None;
+    for histogram in histograms {
+        let counter_reset_hint = match (&previous, histogram.counter_reset_hint) {
+            (Some(previous), CounterResetHint::Unknown) if histogram.detect_reset(previous) => {
+                CounterResetHint::Reset
+            }
+            (Some(_), CounterResetHint::Unknown) => CounterResetHint::NotReset,
+            (_, hint) => hint,
+        };
+        let statistics = FloatHistogram {
+            counter_reset_hint,
+            schema: histogram.schema,
+            count: histogram.count,
+            sum: histogram.sum,
+            ..FloatHistogram::default()
+        };
+        previous = Some(std::mem::replace(histogram, Arc::new(statistics)));
     }
 }
 

@@ -11,6 +11,7 @@ use crate::eval::error::EvalError;
 use crate::eval::evaluator::Evaluator;
 use crate::eval::grid::Grid;
 use crate::eval::plan::Selector;
+use crate::eval::selector::read;
 use crate::functions::extended::{interpolate, interpolate_histograms};
 use crate::functions::window::{Extension, WindowContext};
 use crate::source::SeriesBuffer;
@@ -50,7 +51,7 @@ impl Evaluator<'_> {
         let lookback_ms = self.lookback_ms;
         let set = self.select(selector, grid, lookback_ms, lookback_ms, false)?;
         self.for_each_series(set.len(), grid.n_steps, |idx, shard| {
-            set.read(idx, &mut shard.buffer)?;
+            read(&*set, idx, selector, &mut shard.buffer)?;
             drop_stale_markers(&mut shard.buffer);
             let labels = set.labels(idx);
             let row = shard.block.push_row(labels.clone(), false);

@@ -13,6 +13,7 @@ use crate::eval::error::EvalError;
 use crate::eval::evaluator::Evaluator;
 use crate::eval::grid::Grid;
 use crate::eval::plan::{CallNode, MatrixNode, Node};
+use crate::eval::selector::read;
 use crate::eval::shard::Shard;
 use crate::eval::tally::HeldSamples;
 use crate::functions::window::{
@@ -168,7 +169,7 @@ impl Evaluator<'_> {
         let held = HeldSamples::new(self.options.samples_max.saturating_sub(self.held.current()));
         let options = self.options;
         let block = self.for_each_series(set.len(), call.grid.n_steps, |idx, shard| {
-            set.read(idx, &mut shard.buffer)?;
+            read(&*set, idx, &matrix.selector, &mut shard.buffer)?;
             drop_stale_markers(&mut shard.buffer);
             slide(call, set.labels(idx), false, shard, &held, options)
         })?;

@@ -2,3 +2,4 @@
 
 mod conformance;
 mod parser_tables;
+mod scripts;

@@ -47,7 +47,7 @@ fn check_upstream(name: &str) {
 
 /// One test per script, and one that says so when a script has no test.
 macro_rules! scripts {
-    (upstream: $($script:ident = $file:literal,)* ours: $($our_script:ident = $our_file:literal,)*) => {
+    (upstream: [$($script:ident = $file:literal,)*] ours: [$($our_script:ident = $our_file:literal,)*]) => {
         $(#[test]
         fn $script() {
             check_upstream($file);
@@ -64,7 +64,7 @@ macro_rules! scripts {
 }
 
 scripts! {
-    upstream:
+    upstream: [
     aggregators = "aggregators",
     at_modifier = "at_modifier",
     collision = "collision",
@@ -86,8 +86,9 @@ scripts! {
     subquery = "subquery",
     trig_functions = "trig_functions",
     type_and_unit = "type_and_unit",
-    ours:
+    ] ours: [
     our_histograms = "histograms",
+    ]
 }
 
 #[test]
