@@ -14,6 +14,7 @@ pub mod error;
 mod evaluator;
 pub(crate) mod grid;
 mod info;
+mod join;
 mod label_functions;
 mod matching;
 mod plan;

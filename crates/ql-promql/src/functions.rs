@@ -1,6 +1,6 @@
 //! The functions of PromQL as kernels over columns.
 //!
-//! A kernel over instant vectors takes its input [`Block`] and gives a block with as many steps; a
+//! A kernel over instant vectors takes its input `Block` and gives a block with as many steps; a
 //! kernel over range vectors ([`window`]) takes one window of one series and gives one value.
 //! Scalars arrive as one float per step.
 
@@ -18,7 +18,6 @@ use model::Labels;
 use ql_core::Span;
 
 use crate::annotations::Annotations;
-use crate::eval::block::Block;
 use crate::eval::grid::Grid;
 
 /// What a kernel over instant vectors knows of its call.
@@ -29,22 +28,9 @@ pub(crate) struct CallContext<'a> {
     /// Where each argument stands in the query, for annotations.
     pub(crate) arg_positions: &'a [Span],
     /// Names stay in the labels and rows are marked (`Block::set_drop_name`) if true; else the
-    /// kernel removes them with [`drop_metric_name`].
+    /// kernel removes them with [`drop_metric_name`]. Rows that thereby become equal are the caller's
+    /// to merge.
     pub(crate) delayed_name_removal: bool,
-}
-
-impl CallContext<'_> {
-    /// Removes the names of all rows, now or at the end of the query. Rows that thereby become equal
-    /// are the caller's to merge.
-    pub(crate) fn drop_names(&self, block: &mut Block) {
-        for row in 0..block.n_rows() {
-            if !self.delayed_name_removal {
-                let labels = drop_metric_name(block.labels(row));
-                block.set_labels(row, labels);
-            }
-            block.set_drop_name(row, true);
-        }
-    }
 }
 
 /// `__name__`, `__type__` and `__unit__` describe a metric, and no longer hold of what is computed from it.

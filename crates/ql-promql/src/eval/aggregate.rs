@@ -189,7 +189,7 @@ impl Reduction<'_> {
         Cells { n_steps, cells }
     }
 
-    fn into_block<A>(&self, cells: Cells<A>, finish: impl Fn(A) -> f64) -> Block {
+    fn to_block<A>(&self, cells: Cells<A>, finish: impl Fn(A) -> f64) -> Block {
         let n_steps = cells.n_steps;
         let mut out = Block::new(n_steps);
         for labels in &self.groups.labels {
@@ -216,13 +216,13 @@ impl Reduction<'_> {
 
     fn sum(&mut self) -> Block {
         let cells = self.fold(|v| (v, 0.0), |(sum, c), v| (*sum, *c) = kahan_inc(v, *sum, *c));
-        let floats = self.into_block(cells, |(sum, c)| sum + c);
+        let floats = self.to_block(cells, |(sum, c)| sum + c);
         self.with_histograms(floats, HistogramReduction::Sum)
     }
 
     fn avg(&mut self) -> Block {
         let cells = self.fold(FloatMean::new, FloatMean::add);
-        let floats = self.into_block(cells, FloatMean::finish);
+        let floats = self.to_block(cells, FloatMean::finish);
         self.with_histograms(floats, HistogramReduction::Mean)
     }
 
@@ -233,7 +233,7 @@ impl Reduction<'_> {
                 *cells.at(*group, *step as usize).get_or_insert(0.0) += 1.0;
             }
         }
-        self.into_block(cells, finish)
+        self.to_block(cells, finish)
     }
 
     fn extreme(&mut self, better: impl Fn(f64, f64) -> bool) -> Block {
@@ -246,14 +246,14 @@ impl Reduction<'_> {
                 }
             },
         );
-        self.into_block(cells, |best| best)
+        self.to_block(cells, |best| best)
     }
 
     fn variance(&mut self, finish: impl Fn(f64) -> f64) -> Block {
         self.note_ignored_histograms();
         let start = |v: f64| Welford { n: 1.0, mean: v, sum: if v.is_finite() { 0.0 } else { f64::NAN } };
         let cells = self.fold(start, Welford::add);
-        self.into_block(cells, |state| finish(state.sum / state.n))
+        self.to_block(cells, |state| finish(state.sum / state.n))
     }
 
     fn quantile(&mut self, q: &[f64]) -> Block {

@@ -192,8 +192,8 @@ fn enrich(base: &Block, described: &[bool], infos: &Block, wanted: &Wanted) -> R
             index.check_step(step)?;
         }
     }
-    for row in 0..base.n_rows() {
-        if !described[row] {
+    for (row, described) in described.iter().enumerate() {
+        if !described {
             out.copy_row(base, row);
             continue;
         }

@@ -63,7 +63,6 @@ pub(crate) struct SubqueryNode<'a> {
     pub(crate) step_ms: i64,
     pub(crate) offset_ms: i64,
     pub(crate) at_ms: Option<i64>,
-    pub(crate) position: Span,
 }
 
 impl SubqueryNode<'_> {
@@ -254,8 +253,7 @@ fn prepare_subquery<'a>(subquery: &'a SubqueryExpr, above: Above<'_>) -> Result<
     let inner = prepare_node(&subquery.expr, Above { reading: above.reading.with_buckets(), ..above })?;
     let expr = if inner.invariant && inner.worth_marking { inner.marked() } else { inner.node };
     let at_ms = resolve_at(subquery.at, above.times);
-    let position = subquery.span;
-    let node = Node::Subquery(Box::new(SubqueryNode { expr, range_ms, step_ms, offset_ms, at_ms, position }));
+    let node = Node::Subquery(Box::new(SubqueryNode { expr, range_ms, step_ms, offset_ms, at_ms }));
     Ok(Prepared { node, invariant: at_ms.is_some(), worth_marking: false })
 }
 

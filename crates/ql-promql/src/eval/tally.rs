@@ -71,10 +71,6 @@ impl Tally {
         Self::new(!self.total_per_step.is_empty(), self.total_per_step.len())
     }
 
-    pub(crate) fn tells_steps_apart(&self) -> bool {
-        !self.total_per_step.is_empty()
-    }
-
     /// Counts samples looked at (`total`), and those among them not read before (`read`).
     pub(crate) fn count(&mut self, step: usize, total: usize, read: usize) {
         self.total += total as i64;

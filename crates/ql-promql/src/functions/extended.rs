@@ -204,7 +204,8 @@ fn histogram_difference(
         (*points[last]).clone()
     };
     let is_gauge = |h: &FloatHistogram| h.counter_reset_hint == CounterResetHint::Gauge;
-    if !kind.is_counter() && !(is_gauge(&left) && is_gauge(&right)) {
+    let both_gauges = is_gauge(&left) && is_gauge(&right);
+    if !kind.is_counter() && !both_gauges {
         let metric = context.metric();
         context.annotate(Annotation::NativeHistogramNotGauge { metric });
     }

@@ -395,11 +395,12 @@ fn last_two(window: &Window<'_>, context: &mut WindowContext<'_>, is_rate: bool)
 }
 
 fn check_hints(old: &FloatHistogram, new: &FloatHistogram, context: &mut WindowContext<'_>, is_rate: bool) {
-    let gauges = [old, new].map(|h| h.counter_reset_hint == CounterResetHint::Gauge);
+    let is_gauge = |h: &FloatHistogram| h.counter_reset_hint == CounterResetHint::Gauge;
+    let (any_gauge, both_gauges) = (is_gauge(old) || is_gauge(new), is_gauge(old) && is_gauge(new));
     let metric = context.metric();
-    if is_rate && (gauges[0] || gauges[1]) {
+    if is_rate && any_gauge {
         context.annotate(Annotation::NativeHistogramNotCounter { metric });
-    } else if !is_rate && !(gauges[0] && gauges[1]) {
+    } else if !is_rate && !both_gauges {
         context.annotate(Annotation::NativeHistogramNotGauge { metric });
     }
 }

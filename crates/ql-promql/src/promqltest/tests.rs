@@ -60,7 +60,7 @@ fn what_differs_is_reported_with_line_query_and_values() {
         ("eval instant at 5m 1 + 1\n  3", "6: 1 + 1 at 300000 ms\n    expected 3, got the scalar 2"),
         (
             "eval instant at 5m h\n  h {{schema:0 count:3 sum:5 buckets:[1 2]}}",
-            "6: h at 300000 ms\n    {__name__=\"h\"}: expected {{count:3 sum:5 buckets:[1 2]}}, got {{count:3 sum:4 buckets:[1 2]}}",
+            "6: h at 300000 ms\n    {__name__=\"h\"}: expected {{count:3 sum:5 buckets:[1 2]}}, got {{count:3 sum:4 counter_reset_hint:not_reset buckets:[1 2]}}",
         ),
         ("eval_fail instant at 5m m", "6: m at 300000 ms\n    the query should have failed"),
         (
