@@ -6,5 +6,6 @@ pub mod api_json;
 pub mod api_params;
 pub mod expose;
 pub mod negotiate;
+pub mod remote_read;
 pub mod remote_write;
 mod wire_histogram;

@@ -26,12 +26,13 @@ pub enum ScrapeProtocol {
 }
 
 impl ScrapeProtocol {
+    /// In the order upstream lists them in messages.
     pub const ALL: [Self; 5] = [
+        Self::OpenMetricsText0_0_1,
+        Self::OpenMetricsText1_0_0,
         Self::PrometheusProto,
         Self::PrometheusText0_0_4,
         Self::PrometheusText1_0_0,
-        Self::OpenMetricsText0_0_1,
-        Self::OpenMetricsText1_0_0,
     ];
 
     /// What is asked for when the configuration says nothing.

@@ -4,6 +4,7 @@ use model::Matcher;
 use thiserror::Error;
 use wire_core::ProtoError;
 
+mod bits;
 mod chunk;
 mod frame;
 mod request;
@@ -12,7 +13,7 @@ mod response;
 pub use chunk::{ChunkEncoding, EncodedChunk, encode_chunks};
 pub use frame::{FrameWriter, SERIES_FRAME_BYTES_MAX};
 pub use request::decode_request;
-pub use response::SamplesResponse;
+pub use response::{QueryResultWriter, SamplesResponse};
 
 /// One query of a request. Times are inclusive.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +48,9 @@ impl ReadResponseType {
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Samples => "application/x-protobuf",
-            Self::StreamedXorChunks => "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse",
+            Self::StreamedXorChunks => {
+                "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse"
+            }
         }
     }
 }
@@ -65,7 +68,9 @@ pub struct ReadRequest {
 pub enum ReadError {
     #[error(transparent)]
     Proto(#[from] ProtoError),
-    #[error("server does not support any of the requested response types: {0:?}; supported: map[SAMPLES:{{}} STREAMED_XOR_CHUNKS:{{}}]")]
+    #[error(
+        "server does not support any of the requested response types: {0:?}; supported: map[SAMPLES:{{}} STREAMED_XOR_CHUNKS:{{}}]"
+    )]
     NoSupportedResponseType(Vec<i32>),
     #[error("invalid matcher type")]
     InvalidMatcherType,

@@ -19,6 +19,7 @@ mod encode;
 mod v1;
 mod v2;
 
+pub(crate) use encode::labels_v1;
 pub use encode::{encode_v1, encode_v2};
 pub use v1::decode_v1;
 pub use v2::decode_v2;

@@ -96,9 +96,7 @@ impl<'a> Clause<'a> {
 /// a match it is text.
 pub fn negotiate(accept: &str, offered: &[ExposeFormat]) -> (ExposeFormat, EscapingScheme) {
     let mut clauses: Vec<Clause<'_>> = accept.split(',').filter_map(Clause::parse).collect();
-    clauses.sort_by(|a, b| {
-        b.quality.total_cmp(&a.quality).then_with(|| a.wildcards().cmp(&b.wildcards()))
-    });
+    clauses.sort_by(|a, b| b.quality.total_cmp(&a.quality).then_with(|| a.wildcards().cmp(&b.wildcards())));
     let mut scheme = EscapingScheme::Underscores;
     for clause in &clauses {
         if let Some(asked) = clause.param("escaping").and_then(EscapingScheme::parse) {
