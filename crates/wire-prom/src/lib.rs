@@ -5,6 +5,8 @@
 pub mod api_json;
 pub mod api_params;
 pub mod expose;
+pub mod expose_text;
+pub mod federate;
 pub mod negotiate;
 pub mod remote_read;
 pub mod remote_write;
