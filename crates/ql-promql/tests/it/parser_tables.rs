@@ -19,7 +19,7 @@ fn input(row: &Value) -> String {
     }
     let hex = row["input_hex"].as_str().expect("a row has input or input_hex");
     let bytes: Vec<u8> =
-        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex")).collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -37,17 +37,18 @@ fn check_refusal(row: &Value, text: &str) -> Result<(), String> {
         Err(e) => e,
     };
     let found: Vec<String> = refused.errors().iter().map(|e| e.kind.to_string()).collect();
-    let expected: Vec<&str> = row["errors"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let expected: Vec<&str> =
+        row["errors"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
     if found != expected {
         return Err(format!("expected {expected:?}, got {found:?}"));
     }
     for (at, position) in row["positions"].as_array().into_iter().flatten().enumerate() {
         let span = refused.errors()[at].span;
-        let (start, end) = (position[0].as_u64().unwrap(), position[1].as_u64().unwrap());
+        let (start, end) = (position[0].as_u64(), position[1].as_u64());
         // U+FFFD is longer than the byte it stands for, so only starts can be compared there.
-        let same_end = u64::from(span.end) == end || row["input_hex"].is_string();
-        if u64::from(span.start) != start || !same_end {
-            return Err(format!("error {at} at {span:?}, expected {start}..{end}"));
+        let same_end = Some(u64::from(span.end)) == end || row["input_hex"].is_string();
+        if Some(u64::from(span.start)) != start || !same_end {
+            return Err(format!("error {at} at {span:?}, expected {position}"));
         }
     }
     Ok(())
