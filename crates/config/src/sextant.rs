@@ -1,0 +1,326 @@
+//! `sextant.yml`: our own settings, with pointers to original files.
+
+use std::collections::BTreeMap;
+
+use base::{ByteSize, TenantId};
+use wire_core::http_config::Secret;
+
+use crate::decode::{Record, Value, decode_text};
+use crate::encode;
+use crate::error::{ConfigError, Problem};
+use crate::path;
+use crate::schema::sextant::SEXTANT;
+
+/// What a listener speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Personality {
+    /// Every HTTP API under its usual path, and the user interface.
+    #[default]
+    All,
+    /// Prometheus's paths only.
+    Prometheus,
+}
+
+/// One TCP listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// `host:port`.
+    pub address: String,
+    pub speaks: Personality,
+    /// A web.config file for this listener; empty: plain HTTP.
+    pub web_config: String,
+}
+
+/// Somebody with a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// bcrypt (`$2…`) or argon2 (`$argon2…`).
+    pub password_hash: Secret,
+    /// Empty: the default tenant.
+    pub tenants: Vec<String>,
+    pub admin: bool,
+}
+
+/// A bearer token, known by its digest or kept in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    pub name: String,
+    /// 64 hexadecimal digits; empty when `file` is set.
+    pub sha256: Secret,
+    pub file: String,
+    pub tenants: Vec<String>,
+    pub admin: bool,
+}
+
+/// Who may come in. Without users and tokens everybody may, which only loopback listeners allow.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AuthConfig {
+    pub users: BTreeMap<String, User>,
+    pub tokens: Vec<Token>,
+    pub insecure_no_auth: bool,
+}
+
+/// What one tenant may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TenantLimits {
+    pub active_series: u64,
+    pub samples_per_second: u64,
+    pub label_names_per_series: u64,
+    pub label_value_length_bytes: u64,
+    /// `None`: the process's own limit.
+    pub query_memory: Option<ByteSize>,
+    pub query_concurrency: u64,
+}
+
+/// Tenants and their limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantsConfig {
+    /// Off: everything belongs to the tenant `anonymous` and `X-Scope-OrgID` is ignored.
+    pub multi_tenant: bool,
+    pub limits: TenantLimits,
+    /// An override starts from the built-in limits, not from `limits`.
+    pub overrides: BTreeMap<TenantId, TenantLimits>,
+}
+
+/// The built-in host collector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostCollectorConfig {
+    pub enabled: bool,
+    pub interval_ms: i64,
+    pub job_name: String,
+    /// Empty: no textfile collector.
+    pub textfile_directory: String,
+    pub disabled_collectors: Vec<String>,
+}
+
+/// How long data is kept. A limit that `prometheus.yml` sets wins.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RetentionConfig {
+    pub time_ms: i64,
+    pub size: Option<ByteSize>,
+    pub disk_percentage: Option<f64>,
+}
+
+/// Memory limits; `None`: derived from the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BudgetsConfig {
+    pub process_memory: Option<ByteSize>,
+    pub query_memory: Option<ByteSize>,
+    pub ingest_memory: Option<ByteSize>,
+}
+
+/// Query limits, all positive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueryConfig {
+    pub timeout_ms: i64,
+    pub max_samples: u64,
+    pub max_concurrency: u64,
+    pub lookback_delta_ms: i64,
+}
+
+/// How severe a message must be to be logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// A whole `sextant.yml`.
+#[derive(Debug, Clone)]
+pub struct SextantConfig {
+    pub data_dir: String,
+    /// Empty: derived from the listener and the host's name.
+    pub external_url: String,
+    pub listeners: Vec<Listener>,
+    pub auth: AuthConfig,
+    pub tenants: TenantsConfig,
+    /// Path of the `prometheus.yml`; `None`: scrape nothing.
+    pub prometheus: Option<String>,
+    pub host_collector: HostCollectorConfig,
+    pub retention: RetentionConfig,
+    pub budgets: BudgetsConfig,
+    pub query: QueryConfig,
+    pub log_level: LogLevel,
+    pub log_json: bool,
+    /// Sections that are accepted and not active yet.
+    pub warnings: Vec<Problem>,
+    pub(crate) record: Record,
+}
+
+/// Where `sextant serve` listens without a configuration: the one port, and Prometheus's.
+pub const LISTENERS_DEFAULT: [(&str, Personality); 2] =
+    [("127.0.0.1:3000", Personality::All), ("127.0.0.1:9090", Personality::Prometheus)];
+
+impl SextantConfig {
+    /// Reads the text of the file at `path`; relative paths are joined with its directory. An empty
+    /// text gives the defaults.
+    pub fn parse(text: &str, path: &str) -> Result<Self, ConfigError> {
+        let mut record = decode_text(text, &SEXTANT).map_err(|err| err.prefixed(path))?;
+        record.join_paths(&path::directory_of(path));
+        Ok(Self::assemble(record))
+    }
+
+    fn assemble(record: Record) -> Self {
+        let mut warnings = Vec::new();
+        for name in ["alertmanager", "loki", "jaeger", "grafana"] {
+            if record.has(name) {
+                let message = format!("section {name} is not active yet: the file it names is not read");
+                warnings.push(Problem { pos: record.place(name), message });
+            }
+        }
+        let retention = record.section("retention");
+        let log = record.section("log");
+        Self {
+            data_dir: record.str("data_dir").to_owned(),
+            external_url: record.str("external_url").to_owned(),
+            listeners: listeners(&record),
+            auth: record.section("auth").map(auth_config).unwrap_or_default(),
+            tenants: tenants_config(&record),
+            prometheus: record.has("prometheus").then(|| record.str("prometheus").to_owned()),
+            host_collector: host_collector(&record),
+            retention: RetentionConfig {
+                time_ms: retention.map_or(0, |retention| retention.int("time")),
+                size: retention.and_then(|retention| size_of(retention, "size")),
+                disk_percentage: retention
+                    .filter(|retention| retention.has("disk_percentage"))
+                    .map(|retention| retention.float("disk_percentage")),
+            },
+            budgets: record.section("budgets").map(budgets_config).unwrap_or_default(),
+            query: query_config(&record),
+            log_level: match log.map_or("", |log| log.str("level")) {
+                "debug" => LogLevel::Debug,
+                "warn" => LogLevel::Warn,
+                "error" => LogLevel::Error,
+                _ => LogLevel::Info,
+            },
+            log_json: log.is_some_and(|log| log.str("format") == "json"),
+            warnings,
+            record,
+        }
+    }
+
+    /// The configuration with defaults filled and secrets hidden.
+    pub fn to_yaml(&self) -> String {
+        encode::to_yaml(&self.record)
+    }
+}
+
+fn size_of(record: &Record, name: &str) -> Option<ByteSize> {
+    record.has(name).then(|| ByteSize(record.uint(name)))
+}
+
+fn listeners(record: &Record) -> Vec<Listener> {
+    let configured: Vec<Listener> = record
+        .sections("listeners")
+        .map(|listener| Listener {
+            address: listener.str("address").to_owned(),
+            speaks: match listener.str("speaks") {
+                "prometheus" => Personality::Prometheus,
+                _ => Personality::All,
+            },
+            web_config: listener.str("web_config").to_owned(),
+        })
+        .collect();
+    if !configured.is_empty() {
+        return configured;
+    }
+    let default = |(address, speaks): (&str, Personality)| Listener {
+        address: address.to_owned(),
+        speaks,
+        web_config: String::new(),
+    };
+    LISTENERS_DEFAULT.into_iter().map(default).collect()
+}
+
+fn auth_config(auth: &Record) -> AuthConfig {
+    let user = |user: &Record| User {
+        password_hash: Secret::new(user.str("password_hash")),
+        tenants: user.strings("tenants"),
+        admin: user.bool("admin"),
+    };
+    let users = match auth.get("users") {
+        Value::Map(map) => {
+            map.iter().filter_map(|(name, value)| Some((name.clone(), user(value.as_section()?)))).collect()
+        }
+        _ => BTreeMap::new(),
+    };
+    let tokens = auth.sections("tokens").map(|token| Token {
+        name: token.str("name").to_owned(),
+        sha256: Secret::new(token.str("sha256")),
+        file: token.str("file").to_owned(),
+        tenants: token.strings("tenants"),
+        admin: token.bool("admin"),
+    });
+    AuthConfig { users, tokens: tokens.collect(), insecure_no_auth: auth.bool("insecure_no_auth") }
+}
+
+fn tenant_limits(limits: &Record) -> TenantLimits {
+    TenantLimits {
+        active_series: limits.uint("active_series"),
+        samples_per_second: limits.uint("samples_per_second"),
+        label_names_per_series: limits.uint("label_names_per_series"),
+        label_value_length_bytes: limits.uint("label_value_length"),
+        query_memory: size_of(limits, "query_memory"),
+        query_concurrency: limits.uint("query_concurrency"),
+    }
+}
+
+fn tenants_config(record: &Record) -> TenantsConfig {
+    let tenants = record.section("tenants");
+    let limits = tenants.and_then(|tenants| tenants.section("limits")).map(tenant_limits);
+    let overrides = match tenants.map(|tenants| tenants.get("overrides")) {
+        Some(Value::Map(map)) => {
+            let of = |(id, value): (&String, &Value)| {
+                Some((TenantId::new(id).ok()?, tenant_limits(value.as_section()?)))
+            };
+            map.iter().filter_map(of).collect()
+        }
+        _ => BTreeMap::new(),
+    };
+    TenantsConfig {
+        multi_tenant: tenants.is_some_and(|tenants| tenants.bool("multi_tenant")),
+        limits: limits.unwrap_or(TenantLimits {
+            active_series: 0,
+            samples_per_second: 0,
+            label_names_per_series: 0,
+            label_value_length_bytes: 0,
+            query_memory: None,
+            query_concurrency: 0,
+        }),
+        overrides,
+    }
+}
+
+fn host_collector(record: &Record) -> HostCollectorConfig {
+    let collector = record.section("host_collector");
+    let text = |name: &str| collector.map_or_else(String::new, |collector| collector.str(name).to_owned());
+    HostCollectorConfig {
+        enabled: collector.is_some_and(|collector| collector.bool("enabled")),
+        interval_ms: collector.map_or(0, |collector| collector.int("interval")),
+        job_name: text("job_name"),
+        textfile_directory: text("textfile_directory"),
+        disabled_collectors: collector
+            .map(|collector| collector.strings("disabled_collectors"))
+            .unwrap_or_default(),
+    }
+}
+
+fn budgets_config(budgets: &Record) -> BudgetsConfig {
+    BudgetsConfig {
+        process_memory: size_of(budgets, "process_memory"),
+        query_memory: size_of(budgets, "query_memory"),
+        ingest_memory: size_of(budgets, "ingest_memory"),
+    }
+}
+
+fn query_config(record: &Record) -> QueryConfig {
+    let query = record.section("query");
+    QueryConfig {
+        timeout_ms: query.map_or(0, |query| query.int("timeout")),
+        max_samples: query.map_or(0, |query| query.uint("max_samples")),
+        max_concurrency: query.map_or(0, |query| query.uint("max_concurrency")),
+        lookback_delta_ms: query.map_or(0, |query| query.int("lookback_delta")),
+    }
+}

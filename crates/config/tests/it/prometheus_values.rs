@@ -1,0 +1,114 @@
+//! What upstream's tests assert about the good files.
+
+use config::prometheus::otlp::TranslationStrategy;
+use config::prometheus::remote::RemoteWriteMessage;
+use config::{Mode, PrometheusConfig};
+
+use crate::shared::{data, read};
+
+fn load(name: &str) -> Option<PrometheusConfig> {
+    let folder = data("conformance/metrics/prometheus/config/testdata")?;
+    let text = read(&folder.join(name));
+    Some(PrometheusConfig::parse(&text, &format!("testdata/{name}"), &|_| None, Mode::Server).unwrap())
+}
+
+#[test]
+fn the_whole_example_has_upstreams_values() {
+    let Some(config) = load("conf.good.yml") else { return };
+    let global = &config.global;
+    assert_eq!((global.scrape_interval_ms, global.scrape_timeout_ms), (15_000, 10_000));
+    assert_eq!(global.evaluation_interval_ms, 30_000);
+    assert_eq!(global.query_log_file, "testdata/query.log");
+    assert_eq!(global.external_labels.to_string(), r#"{foo="bar", monitor="codelab"}"#);
+    assert_eq!(config.rule_files, ["testdata/first.rules", "testdata/my/*.rules"]);
+
+    let [first, second] = config.remote_write.as_slice() else { panic!("two targets") };
+    assert_eq!((first.name.as_str(), first.url.as_str()), ("drop_expensive", "http://remote1/push"));
+    assert_eq!((first.queue.max_shards, first.queue.capacity), (50, 10_000));
+    assert!(!first.http.enable_http2 && first.http.follow_redirects);
+    assert_eq!(first.http.oauth2.as_ref().unwrap().client_id, "123");
+    assert_eq!(second.message, RemoteWriteMessage::V2);
+    assert_eq!(second.headers["name"], "value");
+
+    let [read_default, read_special] = config.remote_read.as_slice() else { panic!("two sources") };
+    assert!(
+        read_default.read_recent && !read_default.http.enable_http2 && read_default.filter_external_labels
+    );
+    assert_eq!(read_default.timeout_ms, 60_000);
+    assert_eq!(read_special.required_matchers["job"], "special");
+    assert_eq!(config.otlp.promote_resource_attributes.len(), 3);
+    assert_eq!(config.otlp.translation_strategy, TranslationStrategy::UnderscoreEscapingWithSuffixes);
+    assert_eq!(config.storage.out_of_order_time_window_ms, 1_800_000);
+    assert_eq!(config.storage.retention_time_ms, Some(86_400_000));
+    assert_eq!(config.storage.retention_size.unwrap().0, 1 << 30);
+    assert_eq!(config.storage.retention_percentage, Some(28.0));
+    let tracing = config.tracing.as_ref().unwrap();
+    assert!(tracing.gzip && !tracing.http && tracing.tls.insecure_skip_verify);
+    assert_eq!((tracing.endpoint.as_str(), tracing.timeout_ms), ("localhost:4317", 5_000));
+    assert_eq!(config.alerting.alertmanagers.len(), 1);
+    assert_eq!(config.alerting.alertmanagers[0].scheme, "https");
+    assert_eq!(config.scrape_configs.len(), 34);
+}
+
+#[test]
+fn jobs_have_upstreams_values() {
+    let Some(config) = load("conf.good.yml") else { return };
+    let job = |name: &str| config.scrape_configs.iter().find(|job| job.job_name == name).unwrap();
+    let prometheus = job("prometheus");
+    assert!(prometheus.honor_labels && prometheus.honor_timestamps);
+    assert_eq!((prometheus.interval_ms, prometheus.timeout_ms), (15_000, 10_000));
+    assert_eq!(prometheus.limits.body_size.0, 15 << 20);
+    assert_eq!((prometheus.limits.samples, prometheus.limits.targets), (1_500, 30));
+    assert_eq!(prometheus.failure_log_file, "testdata/fail_prom.log");
+    assert_eq!(prometheus.fallback_protocol.unwrap().as_str(), "PrometheusText0.0.4");
+    assert_eq!(prometheus.protocols.len(), 4);
+    assert_eq!(prometheus.relabel.len(), 6);
+    let mechanisms: Vec<&str> = prometheus.sd.iter().map(|sd| sd.mechanism()).collect();
+    assert_eq!(mechanisms, ["file", "file", "static"]);
+    let header = &prometheus.http.headers["foo"];
+    assert_eq!(
+        (header.values.len(), header.secrets.len(), header.files[0].as_str()),
+        (1, 2, "testdata/valid_password_file")
+    );
+    let authorization = prometheus.http.authorization.as_ref().unwrap();
+    assert_eq!(authorization.scheme, "Bearer");
+
+    let service_x = job("service-x");
+    assert_eq!((service_x.interval_ms, service_x.timeout_ms), (50_000, 5_000));
+    assert_eq!((service_x.metrics_path.as_str(), service_x.scheme.as_str()), ("/my_path", "https"));
+    assert_eq!((service_x.relabel.len(), service_x.metric_relabel.len()), (6, 1));
+    assert_eq!(job("hetzner").protocols.len(), 5, "native histograms ask for protobuf first");
+    let discovered = config.scrape_configs.iter().flat_map(|job| &job.sd);
+    let mut mechanisms: Vec<&str> = discovered.map(|sd| sd.mechanism()).collect();
+    mechanisms.sort_unstable();
+    mechanisms.dedup();
+    assert_eq!(mechanisms.len(), 30, "{mechanisms:?}");
+    assert!(config.warnings.iter().any(|warning| warning.message.contains("kubernetes is not active yet")));
+}
+
+#[test]
+fn printing_hides_secrets_and_reads_back() {
+    for name in ["conf.good.yml", "roundtrip.good.yml", "remote_write_retry_on_rate_limit.good.yml"] {
+        let Some(config) = load(name) else { return };
+        let printed = config.to_yaml();
+        assert!(!printed.contains("mysecret"), "{printed}");
+        let again = PrometheusConfig::parse(&printed, "x.yml", &|_| None, Mode::Server)
+            .unwrap_or_else(|err| panic!("{name}: {}\n{printed}", err.located()));
+        assert_eq!(again.to_yaml(), printed, "{name}");
+        if name == "conf.good.yml" {
+            assert_eq!(printed.matches("<secret>").count(), 29, "{printed}");
+        }
+    }
+}
+
+#[test]
+fn an_empty_file_prints_upstreams_defaults() {
+    let config = PrometheusConfig::parse("", "x.yml", &|_| None, Mode::Server).unwrap();
+    let want = "global:\n  scrape_interval: 1m\n  scrape_timeout: 10s\n  evaluation_interval: 1m\n  \
+                metric_name_validation_scheme: utf8\n  metric_name_escaping_scheme: allow-utf-8\n  \
+                scrape_native_histograms: false\n  extra_scrape_metrics: false\nruntime:\n  gogc: 75\n\
+                storage:\n  tsdb:\n    retention: {}\notlp:\n  \
+                translation_strategy: UnderscoreEscapingWithSuffixes\n  label_name_underscore_sanitization: true\n  \
+                label_name_preserve_multiple_underscores: true\n";
+    assert_eq!(config.to_yaml(), want);
+}
