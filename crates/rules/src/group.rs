@@ -389,3 +389,10 @@ pub(crate) struct GroupDefaults {
 pub(crate) fn stale_sample(labels: Labels, t_ms: i64) -> RuleSample {
     RuleSample { labels, t_ms, value: SampleValue::Float(stale_nan()) }
 }
+
+#[cfg(test)]
+impl Group {
+    pub(crate) fn batches(&self) -> &[Vec<usize>] {
+        &self.batches
+    }
+}

@@ -250,3 +250,6 @@ impl RuleManager {
         self.groups.read().values().map(Arc::clone).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;
