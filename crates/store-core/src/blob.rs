@@ -84,3 +84,6 @@ pub trait BlobStore: Send + Sync + Debug {
     /// Room that is left, where that is known.
     fn space(&self) -> Result<Option<Space>, BlobError>;
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,16 +45,16 @@ impl DoctorReport {
 /// Checks every journal record, every block of every part, and the catalog against both. Families check
 /// what their blocks mean; a part of an unknown family gets its checksums checked only.
 pub fn verify(
-    vfs: Arc<dyn Vfs>,
+    vfs: &Arc<dyn Vfs>,
     dir: &Path,
     families: &[Arc<dyn PartFamily>],
 ) -> Result<DoctorReport, StoreDirError> {
-    let locked = LockedDir::open(Arc::clone(&vfs), dir)?;
-    let blobs: Arc<dyn BlobStore> = Arc::new(LocalBlobStore::open(Arc::clone(&vfs), dir)?);
+    let locked = LockedDir::open(Arc::clone(vfs), dir)?;
+    let blobs: Arc<dyn BlobStore> = Arc::new(LocalBlobStore::open(Arc::clone(vfs), dir)?);
     let mut report = DoctorReport::default();
     if vfs.exists(&locked.journal_path())? {
         let record_bytes_max = JournalOptions::default().record_bytes_max;
-        report.journal = inspect(&*vfs, &locked.journal_path(), record_bytes_max)?;
+        report.journal = inspect(&**vfs, &locked.journal_path(), record_bytes_max)?;
     }
     let view = match LocalCatalog::open(Arc::clone(&blobs)) {
         Ok(catalog) => catalog.snapshot(),
@@ -108,10 +108,10 @@ fn verify_part(part: &PartReader, families: &[Arc<dyn PartFamily>], report: &mut
 }
 
 /// Rebuilds the catalog from the parts and the journal, replacing the commit log.
-pub fn rebuild_catalog(vfs: Arc<dyn Vfs>, dir: &Path) -> Result<RebuildReport, StoreDirError> {
-    let locked = LockedDir::open(Arc::clone(&vfs), dir)?;
-    let blobs: Arc<dyn BlobStore> = Arc::new(LocalBlobStore::open(Arc::clone(&vfs), dir)?);
-    let journal = LocalJournal::open(vfs, &locked.journal_path(), JournalOptions::default())?;
+pub fn rebuild_catalog(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<RebuildReport, StoreDirError> {
+    let locked = LockedDir::open(Arc::clone(vfs), dir)?;
+    let blobs: Arc<dyn BlobStore> = Arc::new(LocalBlobStore::open(Arc::clone(vfs), dir)?);
+    let journal = LocalJournal::open(Arc::clone(vfs), &locked.journal_path(), JournalOptions::default())?;
     let bounds = JournalBounds {
         incarnation: journal.incarnation(),
         start: journal.start_offset(),

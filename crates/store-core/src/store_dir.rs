@@ -132,13 +132,13 @@ pub struct StoreDir {
 impl StoreDir {
     /// Locks and opens a store: its catalog, then its journal from what the catalog has committed, and
     /// deletes the objects that no commit names. `options.start_at` is replaced.
-    pub fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: JournalOptions) -> Result<Self, StoreDirError> {
+    pub fn open(vfs: Arc<dyn Vfs>, dir: &Path, mut options: JournalOptions) -> Result<Self, StoreDirError> {
         let locked = LockedDir::open(Arc::clone(&vfs), dir)?;
         let blobs = Arc::new(LocalBlobStore::open(Arc::clone(&vfs), dir)?);
         let objects: Arc<dyn crate::BlobStore> = Arc::clone(&blobs) as _;
         let catalog = Arc::new(LocalCatalog::open(Arc::clone(&objects))?);
         let view = catalog.snapshot();
-        let options = JournalOptions { start_at: view.committed, ..options };
+        options.start_at = view.committed;
         let journal = Arc::new(LocalJournal::open(vfs, &locked.journal_path(), options)?);
         let n_orphans = sweep_orphans(&objects, &view)?;
         Ok(Self { journal, blobs, catalog, n_orphans, dir: locked })

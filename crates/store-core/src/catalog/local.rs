@@ -16,7 +16,7 @@ use crate::journal::Offset;
 use crate::part::PartMeta;
 
 /// A checkpoint is written after this many commits.
-pub const COMMITS_PER_CHECKPOINT: u64 = 64;
+pub(super) const COMMITS_PER_CHECKPOINT: u64 = 64;
 
 /// How many checkpoints are kept, the commits after the oldest of them too, so that one unreadable
 /// checkpoint costs nothing.

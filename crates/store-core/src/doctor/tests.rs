@@ -1,1 +1,148 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use base::TenantId;
+use vfs::{MemVfs, Vfs};
+
+use super::*;
+use crate::catalog::Txn;
+use crate::journal::{Journal, Offset};
+use crate::part::OffsetRange;
+use crate::snapshot;
+use crate::store_dir::StoreDir;
+use crate::toy::{ToyFamily, ToyRow, cut_part, encode_rows, read_rows};
+
+const DIR: &str = "data";
+
+fn open(vfs: &MemVfs) -> StoreDir {
+    StoreDir::open(Arc::new(vfs.clone()), Path::new(DIR), JournalOptions::default()).unwrap()
+}
+
+/// A store of two cuts and one record that is not cut yet.
+fn filled() -> MemVfs {
+    let vfs = MemVfs::default();
+    let store = open(&vfs);
+    for n in 0..3u64 {
+        let rows = vec![ToyRow { t_ms: n as i64, value: n }];
+        let offset = store.journal.append(&encode_rows(&rows)).unwrap();
+        if n < 2 {
+            let offsets = OffsetRange { start: offset, end: offset.next() };
+            let incarnation = store.journal.incarnation();
+            let part =
+                cut_part(&*store.blobs, &TenantId::anonymous(), incarnation, offsets, 0, rows).unwrap();
+            let add = part.into_iter().collect();
+            store.catalog.commit(Txn { add, committed: Some(offsets.end), ..Txn::default() }).unwrap();
+        }
+    }
+    drop(store);
+    vfs
+}
+
+fn verify(vfs: &MemVfs) -> DoctorReport {
+    super::verify(&shared(vfs), Path::new(DIR), &[Arc::new(ToyFamily)]).unwrap()
+}
+
+fn shared(vfs: &MemVfs) -> Arc<dyn Vfs> {
+    Arc::new(vfs.clone())
+}
+
+fn part_path(vfs: &MemVfs) -> PathBuf {
+    let is_part = |path: &PathBuf| path.extension().is_some_and(|e| e == "part");
+    vfs.files().into_iter().map(|(path, _)| path).find(is_part).unwrap()
+}
+
+#[test]
+fn a_healthy_store_is_counted() {
+    let report = verify(&filled());
+    assert!(report.is_healthy(), "{report:?}");
+    assert_eq!((report.n_parts, report.n_blocks, report.n_rows, report.journal.n_records), (2, 2, 2, 3));
+}
+
+#[test]
+fn every_kind_of_damage_is_found_and_named() {
+    let check = |damage: &dyn Fn(&MemVfs), object: &str, reason: &str| {
+        let vfs = filled();
+        damage(&vfs);
+        let report = verify(&vfs);
+        assert!(!report.is_healthy(), "{reason}");
+        let found = report.defects.iter().any(|d| d.object.contains(object) && d.reason.contains(reason));
+        assert!(found, "{object} {reason}: {report:?}");
+    };
+    check(&|vfs| vfs.flip_bit(&part_path(vfs), 9 * 8).unwrap(), ".part", "block 0 of kind 1");
+    check(&|vfs| vfs.flip_bit(&part_path(vfs), 60 * 8).unwrap(), ".part", "footer");
+    check(&|vfs| vfs.remove(&part_path(vfs)).unwrap(), ".part", "does not exist");
+    let commit = || Path::new(DIR).join("catalog/commit/00000000000000000001");
+    check(&|vfs| vfs.flip_bit(&commit(), 300).unwrap(), "catalog", "unreadable");
+    let vfs = filled();
+    let journal = vfs.files().into_iter().find(|(path, _)| path.starts_with("data/journal")).unwrap().0;
+    vfs.flip_bit(&journal, 60 * 8).unwrap();
+    let report = verify(&vfs);
+    assert_eq!((report.journal.n_lost(), report.is_healthy()), (1, false), "{report:?}");
+}
+
+#[test]
+fn orphans_are_told_apart_from_damage() {
+    let vfs = filled();
+    let store = open(&vfs);
+    let offsets = OffsetRange { start: Offset(2), end: Offset(3) };
+    let rows = vec![ToyRow { t_ms: 2, value: 2 }];
+    cut_part(&*store.blobs, &TenantId::anonymous(), 1, offsets, 0, rows).unwrap();
+    drop(store);
+    let report = verify(&vfs);
+    assert_eq!((report.orphans.len(), report.is_healthy()), (1, true));
+    assert_eq!(open(&vfs).n_orphans, 1);
+    assert_eq!(verify(&vfs).orphans.len(), 0);
+}
+
+#[test]
+fn a_catalog_is_rebuilt_from_the_parts_alone() {
+    let vfs = filled();
+    let before = open(&vfs).catalog.snapshot();
+    for (path, _) in vfs.files() {
+        if path.starts_with("data/catalog") {
+            vfs.remove(&path).unwrap();
+        }
+    }
+    let report = rebuild_catalog(&shared(&vfs), Path::new(DIR)).unwrap();
+    // The journal still has all three records, so the cuts are taken again from there.
+    assert_eq!((report.committed, report.in_journal.len()), (Offset(0), 2));
+    drop(before);
+    let without_journal = filled();
+    for (path, _) in without_journal.files() {
+        if path.starts_with("data/journal") || path.starts_with("data/catalog") {
+            without_journal.remove(&path).unwrap();
+        }
+    }
+    let report = rebuild_catalog(&shared(&without_journal), Path::new(DIR)).unwrap();
+    assert_eq!((report.committed, report.n_parts, report.n_rows), (Offset(2), 2, 2));
+    let store = open(&without_journal);
+    assert_eq!(store.catalog.snapshot().parts.len(), 2);
+    assert_eq!(store.journal.append(b"x"), Ok(Offset(2)));
+}
+
+#[test]
+fn a_snapshot_opens_as_a_store_and_outlives_the_original() {
+    let vfs = filled();
+    let store = open(&vfs);
+    let taken = snapshot::take(&*store.blobs, &*store.catalog, "20260101-a").unwrap();
+    assert_eq!((taken.n_parts, taken.prefix.as_str()), (2, "snapshots/20260101-a/"));
+    assert!(snapshot::take(&*store.blobs, &*store.catalog, "20260101-a").is_err());
+    for bad in ["", ".x", "a/b", "a b"] {
+        assert!(snapshot::take(&*store.blobs, &*store.catalog, bad).is_err(), "{bad:?}");
+    }
+    let remove = store.catalog.snapshot().parts.iter().map(|p| p.id).collect();
+    store.catalog.commit(Txn { remove, ..Txn::default() }).unwrap();
+    assert_eq!(store.catalog.reclaim().unwrap().deleted, 2);
+    drop(store);
+    let path = Path::new(DIR).join(&taken.prefix);
+    let copy = StoreDir::open(Arc::new(vfs.clone()), &path, JournalOptions::default()).unwrap();
+    let blobs: Arc<dyn BlobStore> = Arc::clone(&copy.blobs) as _;
+    let view = copy.catalog.snapshot();
+    let open_part = |p: &Arc<crate::PartMeta>| PartReader::open(&blobs, &p.key()).unwrap();
+    let rows: Vec<_> = view.parts.iter().flat_map(|p| read_rows(&open_part(p)).unwrap()).collect();
+    assert_eq!(rows.iter().map(|row| row.value).collect::<Vec<_>>(), [0, 1]);
+    drop(copy);
+    let store = open(&vfs);
+    snapshot::remove(&*store.blobs, "20260101-a").unwrap();
+    assert!(store.blobs.list("snapshots/20260101-a/parts/").unwrap().is_empty());
+}

@@ -1,1 +1,226 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use base::TenantId;
+
+use super::*;
+use crate::catalog::{CatalogSnapshot, Tombstone};
+use crate::journal::Offset;
+use crate::part::{OffsetRange, PartMeta, ShardRange};
+
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+/// A part as the tables below write it: number, level, first and last minute, megabytes.
+type Literal = (u64, u8, i64, i64, u64);
+
+fn part((n, level, from_min, to_min, megabytes): Literal) -> PartMeta {
+    PartMeta {
+        id: PartId(u128::from(n)),
+        family: "toy".to_owned(),
+        schema_version: 1,
+        tenant: TenantId::anonymous(),
+        shards: ShardRange::ALL,
+        level,
+        incarnation: 1,
+        offsets: OffsetRange { start: Offset(n), end: Offset(n + 1) },
+        tombstones_applied: 0,
+        time: TimeRange { min_ms: from_min * MINUTE, max_ms: to_min * MINUTE - 1 },
+        rows: 1,
+        series: 1,
+        len_bytes: megabytes << 20,
+    }
+}
+
+fn parts(literals: &[Literal]) -> Vec<Arc<PartMeta>> {
+    literals.iter().map(|l| Arc::new(part(*l))).collect()
+}
+
+fn numbers(ids: &[PartId]) -> Vec<u64> {
+    ids.iter().map(|id| u64::try_from(id.0).unwrap()).collect()
+}
+
+#[test]
+fn compaction_follows_the_windows() {
+    let policy = CompactionPolicy {
+        part_bytes_max: 1000 << 20,
+        inputs_max: 6,
+        split_max: 3,
+        ..CompactionPolicy::default()
+    };
+    let check = |literals: &[Literal], now_min: i64, expected: &[(u8, &[u64])]| {
+        let tasks = compaction(&parts(literals), now_min * MINUTE, &policy, &BTreeSet::new());
+        let found: Vec<_> = tasks.iter().map(|t| (t.level, numbers(&t.inputs))).collect();
+        let expected: Vec<_> = expected.iter().map(|(level, inputs)| (*level, inputs.to_vec())).collect();
+        assert_eq!(found, expected, "{literals:?} at minute {now_min}");
+        assert!(tasks.iter().all(|t| t.outputs == [TimeRange::ALL]));
+    };
+    let two = [(1, 0, 0, 5, 1), (2, 0, 5, 10, 1)];
+    check(&[], 10_000, &[]);
+    // The window 0..2 h is open, then in its grace, then passed.
+    check(&two, 60, &[]);
+    check(&two, 129, &[]);
+    check(&two, 131, &[(1, &[1, 2])]);
+    // A single part has nothing to join.
+    check(&two[..1], 131, &[]);
+    // Parts of two windows are two merges; one across the boundary waits for the day.
+    let across =
+        [(1, 0, 0, 5, 1), (2, 0, 5, 9, 1), (3, 0, 118, 122, 1), (4, 0, 130, 135, 1), (5, 0, 135, 140, 1)];
+    check(&across, 300, &[(1, &[1, 2]), (1, &[4, 5])]);
+    check(&across, 24 * 60 + 11, &[(2, &[1, 2, 3, 4, 5])]);
+    // A backlog goes to the largest window that has passed, once.
+    check(&across, 32 * 24 * 60, &[(3, &[1, 2, 3, 4, 5])]);
+    // Days become a month; what is at the level already stays.
+    let days = [(1, 2, 0, 1440, 10), (2, 2, 1440, 2880, 10)];
+    check(&days, 3000, &[]);
+    check(&days, 31 * 1440 + 11, &[(3, &[1, 2])]);
+    // A late sample does not rewrite a large part; enough of them do; meanwhile they join each other.
+    check(&[(1, 1, 0, 120, 100), (2, 0, 3, 4, 1)], 300, &[]);
+    check(&[(1, 1, 0, 120, 100), (2, 0, 3, 4, 1), (3, 0, 3, 4, 1)], 300, &[(1, &[2, 3])]);
+    check(&[(1, 1, 0, 120, 100), (2, 1, 3, 4, 2), (3, 0, 3, 4, 1)], 300, &[(1, &[2, 3])]);
+    check(&[(1, 1, 0, 120, 100), (2, 0, 3, 4, 13)], 300, &[(1, &[1, 2])]);
+    // Limits on bytes and inputs.
+    check(&[(1, 0, 0, 5, 600), (2, 0, 5, 9, 600)], 300, &[]);
+    check(&[(1, 0, 0, 5, 600), (2, 0, 5, 9, 600), (3, 0, 9, 12, 300)], 300, &[(1, &[1, 3])]);
+    let many: Vec<Literal> = (1..9).map(|n| (n, 0, 0, 5, 1)).collect();
+    check(&many, 300, &[(1, &[1, 2, 3, 4, 5, 6])]);
+}
+
+#[test]
+fn compaction_never_mixes_tenants_families_or_shards_and_leaves_skipped_parts_alone() {
+    let policy = CompactionPolicy::default();
+    let plain = parts(&[(1, 0, 0, 5, 1), (2, 0, 5, 10, 1)]);
+    let plan = |other: PartMeta, skip: &[u64]| {
+        let all = [Arc::clone(&plain[0]), Arc::new(other)];
+        let skip = skip.iter().map(|n| PartId(u128::from(*n))).collect();
+        compaction(&all, 300 * MINUTE, &policy, &skip).len()
+    };
+    let second = part((2, 0, 5, 10, 1));
+    assert_eq!(plan(second.clone(), &[]), 1);
+    assert_eq!(plan(second.clone(), &[2]), 0);
+    assert_eq!(plan(PartMeta { tenant: TenantId::new("b").unwrap(), ..second.clone() }, &[]), 0);
+    assert_eq!(plan(PartMeta { family: "b".to_owned(), ..second.clone() }, &[]), 0);
+    assert_eq!(plan(PartMeta { shards: ShardRange { first: 0, last: 5 }, ..second }, &[]), 0);
+}
+
+#[test]
+fn a_part_across_the_largest_boundary_is_split() {
+    let policy = CompactionPolicy { split_max: 3, ..CompactionPolicy::default() };
+    let split = |level, from_days: i64, to_days: i64| {
+        let literal = (1, level, from_days * 24 * 60, to_days * 24 * 60, 1);
+        compaction(&parts(&[literal]), 10_000 * DAY, &policy, &BTreeSet::new())
+    };
+    let month = |n: i64| TimeRange { min_ms: n * 31 * DAY, max_ms: (n + 1) * 31 * DAY - 1 };
+    assert_eq!(split(0, 0, 31), []);
+    let tasks = split(0, 30, 32);
+    assert_eq!((tasks[0].level, tasks[0].outputs.clone()), (0, vec![month(0), month(1)]));
+    assert_eq!(split(3, 30, 90)[0].outputs, [month(0), month(1), month(2)]);
+    assert_eq!(split(0, 30, 94), [], "more windows than the limit");
+    let absurd = PartMeta { time: TimeRange::ALL, ..part((1, 0, 0, 1, 1)) };
+    assert_eq!(compaction(&[Arc::new(absurd)], DAY, &policy, &BTreeSet::new()), []);
+}
+
+#[test]
+fn windows_are_aligned_on_both_sides_of_the_epoch() {
+    for (t_ms, min_ms) in [(0, 0), (7_199_999, 0), (7_200_000, 7_200_000), (-1, -7_200_000)] {
+        let window = window_of(t_ms, 2 * HOUR);
+        assert_eq!(window, TimeRange { min_ms, max_ms: min_ms + 7_199_999 });
+    }
+    assert!(window_of(i64::MIN, 2 * HOUR).contains(i64::MIN));
+    assert!(window_of(i64::MAX, 2 * HOUR).contains(i64::MAX));
+}
+
+#[test]
+fn retention_drops_the_oldest_by_time_and_size() {
+    let literals = [(1, 0, 0, 10, 10), (2, 0, 10, 20, 10), (3, 0, 20, 30, 10), (4, 0, 0, 30, 10)];
+    let check = |policy: &RetentionPolicy, size: StoreSize, expected: &[(u64, DropReason)]| {
+        let drops = retention(&parts(&literals), 100 * MINUTE, policy, size);
+        let found: Vec<_> = drops.iter().map(|d| (numbers(&[d.id])[0], d.reason)).collect();
+        assert_eq!(found, expected, "{policy:?} {size:?}");
+    };
+    use DropReason::{Size, Time};
+    let none = StoreSize::default();
+    let time =
+        |minutes: i64| RetentionPolicy { time_ms: Some(minutes * MINUTE), ..RetentionPolicy::default() };
+    let size =
+        |megabytes: u64| RetentionPolicy { size_bytes: Some(megabytes << 20), ..RetentionPolicy::default() };
+    check(&RetentionPolicy::default(), none, &[]);
+    check(&time(100), none, &[]);
+    check(&time(85), none, &[(1, Time)]);
+    check(&time(10), none, &[(1, Time), (2, Time), (3, Time), (4, Time)]);
+    check(&size(40), none, &[]);
+    check(&size(39), none, &[(1, Size)]);
+    check(&size(0), none, &[(1, Size), (2, Size), (3, Size), (4, Size)]);
+    check(&size(40), StoreSize { journal_bytes: 11 << 20, disk_bytes: None }, &[(1, Size), (2, Size)]);
+    let share = RetentionPolicy { disk_share: Some(0.5), ..RetentionPolicy::default() };
+    check(&share, none, &[]);
+    check(&share, StoreSize { journal_bytes: 0, disk_bytes: Some(60 << 20) }, &[(1, Size)]);
+    check(&RetentionPolicy { size_bytes: Some(30 << 20), ..time(85) }, none, &[(1, Time)]);
+    let own = BTreeMap::from([(TenantId::anonymous(), 1000 * MINUTE)]);
+    check(&RetentionPolicy { tenant_time_ms: own, ..time(10) }, none, &[]);
+}
+
+fn tombstone(seq: u64, before: u64, from_min: i64, to_min: i64) -> Arc<Tombstone> {
+    Arc::new(Tombstone {
+        seq,
+        tenant: TenantId::anonymous(),
+        family: "toy".to_owned(),
+        time: TimeRange { min_ms: from_min * MINUTE, max_ms: to_min * MINUTE },
+        before: Offset(before),
+        selector: vec![],
+    })
+}
+
+#[test]
+fn deletions_rewrite_what_they_may_touch_and_end() {
+    let check = |tombstones: Vec<Arc<Tombstone>>,
+                 applied: u64,
+                 committed: u64,
+                 rewrites: &[u64],
+                 done: &[u64]| {
+        let literals = [(1, 0, 0, 10, 1), (2, 1, 10, 20, 1), (3, 0, 20, 30, 1)];
+        let with = |l: &Literal| Arc::new(PartMeta { tombstones_applied: applied, ..part(*l) });
+        let parts = literals.iter().map(with).collect();
+        let view =
+            CatalogSnapshot { parts, tombstones, committed: Offset(committed), ..CatalogSnapshot::empty() };
+        let plan = deletion(&view, &BTreeSet::new());
+        let found: Vec<_> = plan.rewrites.iter().flat_map(|t| numbers(&t.inputs)).collect();
+        assert_eq!((found, plan.done), (rewrites.to_vec(), done.to_vec()));
+        let level_of = |id: u64| u8::from(id == 2);
+        assert!(plan.rewrites.iter().all(|t| t.level == level_of(numbers(&t.inputs)[0])));
+    };
+    check(vec![], 0, 9, &[], &[]);
+    check(vec![tombstone(1, 9, 0, 100)], 0, 9, &[1, 2, 3], &[]);
+    check(vec![tombstone(1, 9, 12, 25)], 0, 9, &[2, 3], &[]);
+    // Only rows journalled before it.
+    check(vec![tombstone(1, 3, 0, 100)], 0, 9, &[1, 2], &[]);
+    // All parts obey it already; it ends once what was live then is in parts.
+    check(vec![tombstone(1, 9, 0, 100)], 1, 9, &[], &[1]);
+    check(vec![tombstone(1, 9, 0, 100)], 1, 8, &[], &[]);
+    check(vec![tombstone(1, 9, 0, 5), tombstone(2, 9, 100, 200)], 0, 9, &[1], &[2]);
+}
+
+#[test]
+fn orphans_go_in_an_order_that_may_be_interrupted() {
+    let orphan = |n: u64, replaces: &[u64]| Orphan {
+        key: PartMeta::key_of("toy", &TenantId::anonymous(), PartId(u128::from(n))),
+        id: Some(PartId(u128::from(n))),
+        replaces: replaces.iter().map(|n| PartId(u128::from(*n))).collect(),
+    };
+    let check = |found: &[Orphan], expected: &[u64]| {
+        let parts = parts(&[(9, 0, 0, 1, 1)]);
+        let view = CatalogSnapshot { parts, ..CatalogSnapshot::empty() };
+        let ordered = orphans(found.to_vec(), &view);
+        assert_eq!(
+            ordered.iter().filter_map(|o| o.id).map(|id| numbers(&[id])[0]).collect::<Vec<_>>(),
+            expected
+        );
+    };
+    check(&[], &[]);
+    check(&[orphan(9, &[])], &[]);
+    check(&[orphan(1, &[2]), orphan(2, &[3]), orphan(3, &[]), orphan(9, &[])], &[3, 2, 1]);
+    // What it replaces is in the catalog: a merge that was not committed.
+    check(&[orphan(1, &[9])], &[1]);
+    check(&[orphan(1, &[2]), orphan(2, &[1])], &[1, 2]);
+}
