@@ -33,12 +33,31 @@ pub enum StoreError {
     Storage(String),
     #[error("{0}")]
     InvalidName(String),
+    /// The directory cannot be opened: in use, written by a newer release, or unreadable.
+    #[error("{0}")]
+    Open(String),
     #[error("the store is closed")]
     Closed,
 }
 
-impl StoreError {
-    pub(crate) fn corrupt(what: impl Into<String>, detail: impl std::fmt::Display) -> Self {
-        Self::Corrupt { what: what.into(), detail: detail.to_string() }
+impl From<store_core::PartError> for StoreError {
+    fn from(error: store_core::PartError) -> Self {
+        match error {
+            store_core::PartError::Corrupt(corrupt) => {
+                Self::Corrupt { what: format!("part {}", corrupt.key), detail: corrupt.to_string() }
+            }
+            other => Self::Storage(other.to_string()),
+        }
+    }
+}
+
+impl From<store_core::FamilyError> for StoreError {
+    fn from(error: store_core::FamilyError) -> Self {
+        match error {
+            store_core::FamilyError::Part(error) => error.into(),
+            store_core::FamilyError::Cancelled(error) => error.into(),
+            store_core::FamilyError::Budget(error) => error.into(),
+            bad @ store_core::FamilyError::BadTombstone { .. } => Self::Storage(bad.to_string()),
+        }
     }
 }

@@ -9,16 +9,24 @@ pub mod columns;
 pub mod error;
 pub mod options;
 pub mod outcome;
+pub mod part;
 pub mod selection;
 pub mod store;
+
+mod live;
+mod matching;
+mod record;
+mod rows;
+mod selector;
 
 pub use cardinality::{CardinalityStats, Count, HeadStats};
 pub use columns::SampleColumns;
 pub use error::{AppendError, StoreError};
 pub use options::{AppendOptions, BatchId, Limits, RetentionOptions, StoreOptions};
 pub use outcome::{
-    AppendOutcome, CutOutcome, DeleteOutcome, MaintainOutcome, RecoveryReport, Rejections, SnapshotReport,
-    StoreStats,
+    AppendOutcome, CutOutcome, DeleteOutcome, MaintainOutcome, RecoveryReport, RejectReason, Rejections,
+    SnapshotReport, StoreStats,
 };
+pub use part::family::MetricsFamily;
 pub use selection::{ExemplarSeries, LabelAnswer, LabelScope, SelectedSeries, SeriesAnswer};
-pub use store::{MetricStore, MetricsView};
+pub use store::{MetricStore, MetricsView, StoreParts};

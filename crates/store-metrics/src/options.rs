@@ -1,6 +1,9 @@
 //! What the owner of a store decides: limits, retention, when to cut, how much memory.
 
 use base::Budget;
+use store_core::plan::CompactionPolicy;
+
+const HOUR_MS: i64 = 3_600_000;
 
 /// Limits on what one tenant may hold; each refusal is counted by reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +63,9 @@ pub struct StoreOptions {
     pub budget: Budget,
     /// How much of the budget caches of parts may take, in bytes.
     pub cache_bytes: u64,
+    pub compaction: CompactionPolicy,
+    /// Merges leave at least this much of the disk free, in bytes.
+    pub reserve_bytes: u64,
 }
 
 impl Default for StoreOptions {
@@ -73,6 +79,12 @@ impl Default for StoreOptions {
             idle_series_ms: 15 * 60_000,
             budget: Budget::unlimited(),
             cache_bytes: 64 << 20,
+            compaction: CompactionPolicy {
+                // Half hours first: a query of the last hours meets few parts.
+                windows_ms: vec![HOUR_MS / 2, 2 * HOUR_MS, 24 * HOUR_MS, 31 * 24 * HOUR_MS],
+                ..CompactionPolicy::default()
+            },
+            reserve_bytes: 64 << 20,
         }
     }
 }

@@ -78,12 +78,19 @@ pub struct CutOutcome {
 /// What one round of [`crate::MetricStore::maintain`] did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MaintainOutcome {
+    /// Merges done, rewrites for deletions included.
     pub merges: u64,
-    pub parts_merged: u64,
+    /// Parts dropped by retention.
     pub parts_dropped: u64,
+    /// What the inputs of the merges weighed.
     pub bytes_read: u64,
-    pub bytes_written: u64,
-    /// There is more to do right now: call again soon.
+    /// What was deleted because nobody reads it any more.
+    pub bytes_reclaimed: u64,
+    /// Merges put off for want of room on the disk.
+    pub put_off: u64,
+    /// Merges that failed, one sentence each; the others went on.
+    pub failures: Vec<String>,
+    /// There may be more to do right now: call again soon.
     pub more: bool,
 }
 
@@ -96,6 +103,8 @@ pub struct DeleteOutcome {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SnapshotReport {
     pub name: String,
+    /// Where the snapshot's objects are, as a prefix of object keys.
+    pub prefix: String,
     pub parts: u64,
     pub bytes: u64,
 }
@@ -126,6 +135,8 @@ pub struct StoreStats {
     pub rejected: Rejections,
     pub out_of_order_samples: u64,
     pub live_bytes: u64,
+    /// Decoded blocks of parts that are kept.
+    pub cache_bytes: u64,
     pub cuts: u64,
     pub cut_failures: u64,
     pub merges: u64,

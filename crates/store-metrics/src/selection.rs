@@ -2,15 +2,47 @@
 
 use std::sync::Arc;
 
+use base::Charge;
 use model::{Exemplar, Labels, Matcher};
 
 use crate::columns::SampleColumns;
 use crate::error::StoreError;
+use crate::live::series::LiveSeries;
+use crate::part::family::{self, Hidden};
+use crate::part::reader::MetricsPart;
+use crate::rows;
+use crate::store::MetricsView;
 
-/// The series that matched, sorted by labels, each once. Shared by reading threads.
-#[derive(Debug, Default)]
+/// A part that some selected series are in, and what is hidden in it.
+#[derive(Debug)]
+pub(crate) struct SelectedPart {
+    pub(crate) part: Arc<MetricsPart>,
+    pub(crate) hidden: Vec<Hidden>,
+}
+
+/// Where samples of a selected series are: a part (by number in the selection) and the ordinal there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Source {
+    pub(crate) part: u32,
+    pub(crate) ordinal: u32,
+}
+
+/// The series that matched, sorted by labels, each once. Shared by reading threads. Holds the view
+/// it was made from, so that what it reads stays.
+#[derive(Debug)]
 pub struct SelectedSeries {
-    labels: Vec<Labels>,
+    pub(crate) labels: Vec<Labels>,
+    pub(crate) live: Vec<Option<Arc<LiveSeries>>>,
+    /// Series `i` is in the parts `sources[source_starts[i]..source_starts[i + 1]]`, in order of time.
+    pub(crate) source_starts: Vec<u32>,
+    pub(crate) sources: Vec<Source>,
+    pub(crate) parts: Vec<SelectedPart>,
+    pub(crate) start_ms: i64,
+    pub(crate) end_ms: i64,
+    pub(crate) above: u32,
+    /// Keeps what is read: see [`MetricsView`].
+    pub(crate) _view: MetricsView,
+    pub(crate) _charge: Charge,
 }
 
 impl SelectedSeries {
@@ -29,8 +61,23 @@ impl SelectedSeries {
     /// Replaces the contents of `columns` with the samples of series `idx` within the selection's
     /// time. May be called from several threads at once.
     pub fn read(&self, idx: usize, columns: &mut SampleColumns) -> Result<(), StoreError> {
-        let _ = idx;
         columns.clear();
+        let sources = self.source_starts[idx] as usize..self.source_starts[idx + 1] as usize;
+        for source in &self.sources[sources] {
+            let SelectedPart { part, hidden } = &self.parts[source.part as usize];
+            if hidden.iter().any(|entry| entry.series.contains(source.ordinal)) {
+                let mut visible = SampleColumns::default();
+                part.read(source.ordinal, self.start_ms, self.end_ms, &mut visible)?;
+                family::hide(&mut visible, source.ordinal, hidden);
+                rows::append(columns, &visible);
+            } else {
+                part.read(source.ordinal, self.start_ms, self.end_ms, columns)?;
+            }
+        }
+        if let Some(live) = &self.live[idx] {
+            live.read(self.above, self.start_ms, self.end_ms, columns);
+        }
+        rows::normalize(columns);
         Ok(())
     }
 }
@@ -38,7 +85,8 @@ impl SelectedSeries {
 /// What a label query looks at.
 #[derive(Debug, Clone, Copy)]
 pub struct LabelScope<'a> {
-    /// Selectors as from `match[]`: a series counts when all matchers of any selector hold. Empty: every series.
+    /// Selectors as from `match[]`: a series counts when all matchers of any selector hold. Empty:
+    /// every series.
     pub selectors: &'a [Vec<Matcher>],
     pub start_ms: i64,
     pub end_ms: i64,

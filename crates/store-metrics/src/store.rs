@@ -1,46 +1,221 @@
 //! The store: one owner of journal, live store, parts and catalog.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use base::{Budget, CancelToken, TenantId};
+use base::{CancelToken, Clock, TenantId};
+use hashbrown::HashMap;
 use model::{Matcher, Metadata, SeriesBatch};
+use parking_lot::{Mutex, RwLock};
+use store_core::maintain::Maintenance;
+use store_core::{BlobStore, Catalog, Journal, JournalOptions, PartId, StoreDir};
+use vfs::Vfs;
 
 use crate::cardinality::CardinalityStats;
 use crate::error::{AppendError, StoreError};
-use crate::options::AppendOptions;
-use crate::outcome::{AppendOutcome, CutOutcome, DeleteOutcome, MaintainOutcome, SnapshotReport, StoreStats};
-use crate::selection::{ExemplarSeries, LabelAnswer, LabelScope, SelectedSeries, SeriesAnswer};
+use crate::live::tenant::TenantLive;
+use crate::options::{AppendOptions, StoreOptions};
+use crate::outcome::{
+    AppendOutcome, CutOutcome, DeleteOutcome, MaintainOutcome, RecoveryReport, SnapshotReport, StoreStats,
+};
+use crate::part::cache::PartCache;
+use crate::part::family::MetricsFamily;
+use crate::part::reader::MetricsPart;
+use crate::store::charge::LiveCharge;
+use crate::store::counters::Counters;
+use crate::store::lifecycle::Lifecycle;
+use crate::store::writers::Writers;
+
+mod append;
+mod charge;
+mod counters;
+mod cut;
+mod labels;
+mod lifecycle;
+mod maintain;
+mod recover;
+mod stats;
+mod view;
+mod writers;
+
+pub use view::MetricsView;
+
+/// What a store stands on.
+#[derive(Debug, Clone)]
+pub struct StoreParts {
+    pub journal: Arc<dyn Journal>,
+    pub blobs: Arc<dyn BlobStore>,
+    pub catalog: Arc<dyn Catalog>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Read by every append for as long as it takes, written by a cut for an instant.
+#[derive(Debug)]
+struct Gate {
+    generation: u32,
+    /// When the generation began.
+    since_ms: i64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    journal: Arc<dyn Journal>,
+    blobs: Arc<dyn BlobStore>,
+    catalog: Arc<dyn Catalog>,
+    clock: Arc<dyn Clock>,
+    options: StoreOptions,
+    tenants: RwLock<BTreeMap<TenantId, Arc<TenantLive>>>,
+    gate: RwLock<Gate>,
+    /// The next series number of the generation's journal records.
+    next_number: AtomicU32,
+    /// Bytes journalled since the last freeze.
+    journal_bytes: AtomicU64,
+    lifecycle: Mutex<Lifecycle>,
+    /// One cut, deletion or round of maintenance at a time.
+    maintenance: Mutex<()>,
+    maintenance_tasks: Maintenance,
+    live_charge: LiveCharge,
+    cache: Arc<PartCache>,
+    parts: Mutex<HashMap<PartId, Arc<MetricsPart>>>,
+    writers: Mutex<Writers>,
+    counters: Counters,
+    read_only: RwLock<Option<String>>,
+    closed: AtomicBool,
+}
+
+impl Shared {
+    fn tenant(&self, tenant: &TenantId) -> Arc<TenantLive> {
+        if let Some(live) = self.tenants.read().get(tenant) {
+            return Arc::clone(live);
+        }
+        let mut tenants = self.tenants.write();
+        let live = tenants.entry(tenant.clone());
+        Arc::clone(live.or_insert_with(|| Arc::new(TenantLive::new(tenant.clone()))))
+    }
+
+    fn known_tenant(&self, tenant: &TenantId) -> Option<Arc<TenantLive>> {
+        self.tenants.read().get(tenant).map(Arc::clone)
+    }
+
+    fn read_only(&self, reason: &str) {
+        let mut state = self.read_only.write();
+        if state.as_deref() != Some(reason) {
+            *state = Some(reason.to_owned());
+        }
+    }
+
+    /// Something was written: the disk takes writes.
+    fn writable(&self) {
+        if self.read_only.read().is_some() {
+            *self.read_only.write() = None;
+        }
+    }
+}
 
 /// All methods take `&self` and may be called from any thread.
 #[derive(Debug)]
-pub struct MetricStore {}
+pub struct MetricStore {
+    shared: Arc<Shared>,
+    /// Holds the lock of the directory that the store was opened from.
+    _dir: Option<StoreDir>,
+}
 
 impl MetricStore {
+    /// Opens the store: reads the catalog, replays the journal above what is in parts.
+    pub fn open(parts: StoreParts, options: StoreOptions) -> Result<(Self, RecoveryReport), StoreError> {
+        let StoreParts { journal, blobs, catalog, clock } = parts;
+        let since_ms = clock.now_ms();
+        let family = MetricsFamily::new(options.budget.clone());
+        let (maintenance_blobs, maintenance_catalog) = (Arc::clone(&blobs), Arc::clone(&catalog));
+        let cache = Arc::new(PartCache::new(options.cache_bytes, options.budget.clone()));
+        let shared = Arc::new(Shared {
+            journal,
+            blobs,
+            catalog,
+            clock,
+            tenants: RwLock::new(BTreeMap::new()),
+            gate: RwLock::new(Gate { generation: 1, since_ms }),
+            next_number: AtomicU32::new(0),
+            journal_bytes: AtomicU64::new(0),
+            lifecycle: Mutex::new(Lifecycle::new()),
+            maintenance: Mutex::new(()),
+            maintenance_tasks: Maintenance::new(
+                maintenance_blobs,
+                maintenance_catalog,
+                vec![Arc::new(family)],
+            ),
+            live_charge: LiveCharge::new(options.budget.clone()),
+            cache,
+            parts: Mutex::new(HashMap::new()),
+            writers: Mutex::new(Writers::default()),
+            counters: Counters::default(),
+            read_only: RwLock::new(None),
+            closed: AtomicBool::new(false),
+            options,
+        });
+        let report = shared.recover()?;
+        Ok((Self { shared, _dir: None }, report))
+    }
+
+    /// Opens the store that lies in a directory, which is created if need be and locked until the
+    /// store is dropped.
+    pub fn open_dir(
+        vfs: Arc<dyn Vfs>,
+        dir: &Path,
+        clock: Arc<dyn Clock>,
+        journal: JournalOptions,
+        options: StoreOptions,
+    ) -> Result<(Self, RecoveryReport), StoreError> {
+        let dir = StoreDir::open(vfs, dir, journal).map_err(|e| StoreError::Open(e.to_string()))?;
+        let recovery = dir.journal.recovery().clone();
+        let parts = StoreParts {
+            journal: Arc::clone(&dir.journal) as Arc<dyn Journal>,
+            blobs: Arc::clone(&dir.blobs) as Arc<dyn BlobStore>,
+            catalog: Arc::clone(&dir.catalog) as Arc<dyn Catalog>,
+            clock,
+        };
+        let (mut store, mut report) = Self::open(parts, options)?;
+        report.torn_bytes = recovery.torn.as_ref().map_or(0, |torn| torn.cut_bytes);
+        for lost in &recovery.lost {
+            report.problems.push(format!(
+                "journal segment {} is damaged at byte {}: records {} to {} are lost",
+                lost.segment, lost.at_byte, lost.from, lost.to
+            ));
+        }
+        report.problems.extend(recovery.damaged_headers.iter().map(|name| {
+            format!("journal segment {name} has a damaged header")
+        }));
+        store._dir = Some(dir);
+        Ok((store, report))
+    }
+
     /// Journals the batch (one group-committed fsync), then makes it searchable.
     pub fn append(&self, batch: &SeriesBatch, options: AppendOptions) -> Result<AppendOutcome, AppendError> {
-        let _ = (batch, options);
-        Err(AppendError::Closed)
+        self.shared.append_batch(batch, options)
     }
 
     /// One catalog snapshot plus the live store above its committed offset.
     pub fn view(&self) -> MetricsView {
-        MetricsView {}
+        MetricsView::new(&self.shared)
     }
 
     /// Whether age or size of the live generation asks for a [`MetricStore::cut`].
     pub fn wants_cut(&self) -> bool {
-        false
+        self.shared.wants_cut()
     }
 
     /// Freezes the live generation, writes it as parts, commits them, trims the journal.
     pub fn cut(&self) -> Result<CutOutcome, StoreError> {
-        Err(StoreError::Closed)
+        let _one = self.shared.maintenance.lock();
+        self.shared.cut()
     }
 
     /// One round of planned compaction and retention.
     pub fn maintain(&self, cancel: &CancelToken) -> Result<MaintainOutcome, StoreError> {
-        let _ = cancel;
-        Err(StoreError::Closed)
+        let _one = self.shared.maintenance.lock();
+        self.shared.maintain(cancel)
     }
 
     /// Deletes samples of matching series within the time range, both ends inclusive.
@@ -51,25 +226,25 @@ impl MetricStore {
         start_ms: i64,
         end_ms: i64,
     ) -> Result<DeleteOutcome, StoreError> {
-        let _ = (tenant, matchers, start_ms, end_ms);
-        Err(StoreError::Closed)
+        let _one = self.shared.maintenance.lock();
+        self.shared.delete_series(tenant, matchers, start_ms, end_ms)
     }
 
     /// Rewrites parts with deleted samples so that their space is free.
     pub fn clean_tombstones(&self) -> Result<MaintainOutcome, StoreError> {
-        Err(StoreError::Closed)
+        let _one = self.shared.maintenance.lock();
+        self.shared.clean_tombstones()
     }
 
     /// Keeps the present state under `name`, without copying samples.
     pub fn snapshot(&self, name: &str) -> Result<SnapshotReport, StoreError> {
-        let _ = name;
-        Err(StoreError::Closed)
+        let _one = self.shared.maintenance.lock();
+        self.shared.snapshot(name)
     }
 
     /// Statistics of the live store; `limit` entries per top list.
     pub fn cardinality(&self, tenant: &TenantId, limit: usize) -> CardinalityStats {
-        let _ = (tenant, limit);
-        CardinalityStats::default()
+        self.shared.cardinality(tenant, limit)
     }
 
     /// Metadata by family, from appended batches: of `metric` only if given, at most `limit`
@@ -80,81 +255,22 @@ impl MetricStore {
         metric: Option<&str>,
         limit: usize,
     ) -> BTreeMap<String, Vec<Metadata>> {
-        let _ = (tenant, metric, limit);
-        BTreeMap::new()
+        self.shared.metadata(tenant, metric, limit)
     }
 
     pub fn stats(&self) -> StoreStats {
-        StoreStats::default()
+        self.shared.stats()
     }
 
     /// Why appends are refused, if they are.
     pub fn read_only_reason(&self) -> Option<String> {
-        None
+        self.shared.read_only.read().clone()
     }
 
     /// Cuts what is live and refuses appends from then on.
     pub fn close(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-}
-
-/// An atomically consistent view; cheap to make, holds no locks.
-#[derive(Debug, Clone)]
-pub struct MetricsView {}
-
-impl MetricsView {
-    /// The series that all `matchers` select and that may have samples in `[start_ms, end_ms]`.
-    /// Memory of the answer is charged to `budget` until it is dropped.
-    pub fn select(
-        &self,
-        tenant: &TenantId,
-        matchers: &[Matcher],
-        start_ms: i64,
-        end_ms: i64,
-        budget: &Budget,
-        cancel: &CancelToken,
-    ) -> Result<SelectedSeries, StoreError> {
-        let _ = (tenant, matchers, start_ms, end_ms, budget, cancel);
-        Err(StoreError::Closed)
-    }
-
-    pub fn label_names(&self, tenant: &TenantId, scope: &LabelScope<'_>) -> Result<LabelAnswer, StoreError> {
-        let _ = (tenant, scope);
-        Err(StoreError::Closed)
-    }
-
-    pub fn label_values(
-        &self,
-        tenant: &TenantId,
-        name: &str,
-        scope: &LabelScope<'_>,
-    ) -> Result<LabelAnswer, StoreError> {
-        let _ = (tenant, name, scope);
-        Err(StoreError::Closed)
-    }
-
-    /// The label sets of the series in scope.
-    pub fn series(
-        &self,
-        tenant: &TenantId,
-        scope: &LabelScope<'_>,
-        budget: &Budget,
-        cancel: &CancelToken,
-    ) -> Result<SeriesAnswer, StoreError> {
-        let _ = (tenant, scope, budget, cancel);
-        Err(StoreError::Closed)
-    }
-
-    /// Exemplars of series that any of the `selectors` match, within the time range, sorted by labels.
-    pub fn query_exemplars(
-        &self,
-        tenant: &TenantId,
-        selectors: &[Vec<Matcher>],
-        start_ms: i64,
-        end_ms: i64,
-    ) -> Result<Vec<ExemplarSeries>, StoreError> {
-        let _ = (tenant, selectors, start_ms, end_ms);
-        Err(StoreError::Closed)
+        let _one = self.shared.maintenance.lock();
+        self.shared.closed.store(true, Ordering::Release);
+        self.shared.cut().map(|_| ())
     }
 }

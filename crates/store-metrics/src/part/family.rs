@@ -1,0 +1,270 @@
+//! Metrics parts as the maintenance sees them: merging and verifying.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use base::Budget;
+use codec::Effort;
+use model::SeriesId;
+use roaring::RoaringBitmap;
+use store_core::{
+    FamilyError, MergeContext, PartError, PartFamily, PartMeta, PartReader, PartStats, PartWriter, TimeRange,
+    Tombstone,
+};
+
+use crate::columns::SampleColumns;
+use crate::part::builder::{Pair, PartBuilder};
+use crate::part::cache::PartCache;
+use crate::part::exemplars::PartExemplar;
+use crate::part::metadata::Families;
+use crate::part::reader::MetricsPart;
+use crate::part::symbols::SymbolTable;
+use crate::part::{FAMILY, SCHEMA_VERSION};
+use crate::{rows, selector};
+
+/// Decoded blocks of the inputs of one merge: the current chunk of each and little more.
+const MERGE_CACHE_BYTES: u64 = 32 << 20;
+
+/// How often, in series, a merge looks whether it should stop.
+const CANCEL_CHECK_SERIES: u32 = 256;
+
+/// The family of metrics parts. Memory of a merge is charged to the budget.
+#[derive(Debug, Clone)]
+pub struct MetricsFamily {
+    budget: Budget,
+}
+
+impl MetricsFamily {
+    pub fn new(budget: Budget) -> Self {
+        Self { budget }
+    }
+}
+
+/// The rows of one part that one tombstone hides.
+#[derive(Debug, Clone)]
+pub(crate) struct Hidden {
+    pub(crate) series: RoaringBitmap,
+    pub(crate) time: TimeRange,
+}
+
+/// What the tombstones that apply to the part hide in it.
+pub(crate) fn hidden_in(
+    part: &MetricsPart,
+    tombstones: &[Arc<Tombstone>],
+) -> Result<Vec<Hidden>, FamilyError> {
+    let mut hidden = Vec::new();
+    for tombstone in tombstones.iter().filter(|t| t.applies_to(part.meta())) {
+        let bad =
+            |e: codec::CorruptInput| FamilyError::BadTombstone { seq: tombstone.seq, reason: e.to_string() };
+        let matchers = selector::decode(&tombstone.selector).map_err(bad)?;
+        let series = part.select(&matchers)?;
+        if !series.is_empty() {
+            hidden.push(Hidden { series, time: tombstone.time });
+        }
+    }
+    Ok(hidden)
+}
+
+/// Drops what is hidden of one series of the part.
+pub(crate) fn hide(columns: &mut SampleColumns, ordinal: u32, hidden: &[Hidden]) {
+    for entry in hidden.iter().filter(|entry| entry.series.contains(ordinal)) {
+        rows::remove_times(columns, |t| entry.time.contains(t));
+    }
+}
+
+/// One input of a merge, at its next series.
+struct Input {
+    part: MetricsPart,
+    hidden: Vec<Hidden>,
+    /// From the input's symbols to the output's.
+    symbols: Vec<u32>,
+    next: u32,
+    pairs: Vec<Pair>,
+    exemplars: Vec<PartExemplar>,
+}
+
+impl Input {
+    fn open(
+        reader: &PartReader,
+        cache: &Arc<PartCache>,
+        tombstones: &[Arc<Tombstone>],
+    ) -> Result<Self, FamilyError> {
+        let part = MetricsPart::new(reader.clone(), Arc::clone(cache))?;
+        let hidden = hidden_in(&part, tombstones)?;
+        let exemplars = part.exemplars()?;
+        Ok(Self { part, hidden, symbols: Vec::new(), next: 0, pairs: Vec::new(), exemplars })
+    }
+
+    fn load_pairs(&mut self) -> Result<(), PartError> {
+        if self.next < self.part.n_series() {
+            let Self { part, symbols, pairs, .. } = self;
+            part.with_pairs(self.next, |old| {
+                pairs.clear();
+                let renamed = |symbol: u32| symbols[symbol as usize];
+                pairs.extend(old.iter().map(|(name, value)| (renamed(*name), renamed(*value))));
+            })?;
+        }
+        Ok(())
+    }
+
+    fn is_done(&self) -> bool {
+        self.next >= self.part.n_series()
+    }
+}
+
+/// All texts of the inputs, and in each input where its texts went.
+fn merge_symbols(inputs: &mut [Input]) -> Result<SymbolTable, PartError> {
+    let mut indexes = Vec::with_capacity(inputs.len());
+    for input in inputs.iter() {
+        indexes.push(input.part.index()?);
+    }
+    let mut texts: Vec<&str> = indexes.iter().flat_map(|index| index.symbols.iter()).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    let merged = SymbolTable::from_sorted(texts);
+    for (input, index) in inputs.iter_mut().zip(&indexes) {
+        let found = |text: &str| merged.find(text).expect("every text of every input was merged");
+        input.symbols = index.symbols.iter().map(found).collect();
+    }
+    Ok(merged)
+}
+
+impl PartFamily for MetricsFamily {
+    fn name(&self) -> &'static str {
+        FAMILY
+    }
+
+    fn schema_version(&self) -> u16 {
+        SCHEMA_VERSION
+    }
+
+    fn merge(
+        &self,
+        inputs: &[PartReader],
+        out: &mut PartWriter,
+        ctx: &MergeContext,
+    ) -> Result<PartStats, FamilyError> {
+        let _memory = self.budget.charge(MERGE_CACHE_BYTES)?;
+        let cache = Arc::new(PartCache::new(MERGE_CACHE_BYTES, Budget::unlimited()));
+        let mut opened = Vec::with_capacity(inputs.len());
+        for reader in inputs {
+            opened.push(Input::open(reader, &cache, &ctx.tombstones)?);
+        }
+        let symbols = merge_symbols(&mut opened)?;
+        for input in &mut opened {
+            input.load_pairs()?;
+        }
+        let builder = PartBuilder::new(out, &symbols, Effort::Merge)?;
+        merge_series(&mut opened, builder, ctx)
+    }
+
+    fn verify(&self, part: &PartReader) -> Result<Vec<String>, PartError> {
+        let cache = Arc::new(PartCache::new(MERGE_CACHE_BYTES, Budget::unlimited()));
+        let part = MetricsPart::new(part.clone(), cache)?;
+        let mut defects = Vec::new();
+        let mut columns = SampleColumns::default();
+        let mut rows = 0u64;
+        for ordinal in 0..part.n_series() {
+            columns.clear();
+            part.read(ordinal, i64::MIN, i64::MAX, &mut columns)?;
+            rows += columns.n_samples() as u64;
+            let labels = part.labels(ordinal)?;
+            if part.id_of(ordinal)? != SeriesId::of(&part.meta().tenant, &labels) {
+                defects.push(format!("series {ordinal} {labels} has another fingerprint"));
+            }
+        }
+        if rows != part.meta().rows {
+            defects.push(format!("{rows} samples, the footer says {}", part.meta().rows));
+        }
+        part.exemplars()?;
+        part.metadata_into(&mut Families::new())?;
+        Ok(defects)
+    }
+}
+
+/// The bounds of what the output may hold.
+fn window_of(ctx: &MergeContext) -> (i64, i64) {
+    let from = ctx.drop_before_ms.map_or(ctx.window.min_ms, |t| t.max(ctx.window.min_ms));
+    (from, ctx.window.max_ms)
+}
+
+fn merge_series(
+    inputs: &mut [Input],
+    mut builder: PartBuilder<'_>,
+    ctx: &MergeContext,
+) -> Result<PartStats, FamilyError> {
+    let (start_ms, end_ms) = window_of(ctx);
+    let mut exemplars: Vec<PartExemplar> = Vec::new();
+    let mut columns = SampleColumns::default();
+    let mut scratch = SampleColumns::default();
+    let mut n_done = 0u32;
+    while let Some(first) = smallest(inputs) {
+        if n_done.is_multiple_of(CANCEL_CHECK_SERIES) {
+            ctx.cancel.check()?;
+        }
+        n_done += 1;
+        columns.clear();
+        let pairs = inputs[first].pairs.clone();
+        let id = inputs[first].part.id_of(inputs[first].next)?;
+        let ordinal = builder.n_series();
+        let mut taken = Vec::new();
+        for input in inputs.iter_mut().filter(|input| !input.is_done() && input.pairs == pairs) {
+            read_visible(input, start_ms, end_ms, &mut columns, &mut scratch)?;
+            let own =
+                input.exemplars.iter().filter(|(o, e)| *o == input.next && e.t >= start_ms && e.t <= end_ms);
+            taken.extend(own.map(|(_, e)| (ordinal, e.clone())));
+            input.next += 1;
+            input.load_pairs()?;
+        }
+        rows::normalize(&mut columns);
+        if builder.add_series(id, &pairs, &columns)? {
+            exemplars.extend(taken);
+        }
+    }
+    let mut families = Families::new();
+    // The newest part speaks first.
+    for input in inputs.iter().rev() {
+        input.part.metadata_into(&mut families)?;
+    }
+    Ok(builder.finish(exemplars, &families)?)
+}
+
+/// The input whose next series is first in label order.
+fn smallest(inputs: &[Input]) -> Option<usize> {
+    let open = inputs.iter().enumerate().filter(|(_, input)| !input.is_done());
+    open.min_by(|(_, a), (_, b)| -> Ordering { a.pairs.cmp(&b.pairs) }).map(|(i, _)| i)
+}
+
+/// Appends what is not hidden of the input's next series.
+fn read_visible(
+    input: &Input,
+    start_ms: i64,
+    end_ms: i64,
+    columns: &mut SampleColumns,
+    scratch: &mut SampleColumns,
+) -> Result<(), PartError> {
+    if !input.hidden.iter().any(|entry| entry.series.contains(input.next)) {
+        return input.part.read(input.next, start_ms, end_ms, columns);
+    }
+    scratch.clear();
+    input.part.read(input.next, start_ms, end_ms, scratch)?;
+    hide(scratch, input.next, &input.hidden);
+    rows::append(columns, scratch);
+    Ok(())
+}
+
+/// The parts' ids must be looked up by tests and tools in one way.
+pub(crate) fn is_metrics(meta: &PartMeta) -> bool {
+    meta.family == FAMILY
+}
+
+/// The label names and values that a set of live series uses, sorted.
+pub(crate) fn symbols_of<'a>(names: impl Iterator<Item = (&'a str, Vec<&'a str>)>) -> SymbolTable {
+    let mut texts = BTreeSet::new();
+    for (name, values) in names {
+        texts.insert(name);
+        texts.extend(values);
+    }
+    SymbolTable::from_sorted(texts)
+}

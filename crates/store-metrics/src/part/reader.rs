@@ -1,0 +1,544 @@
+//! Reads a metrics part: index and blocks on demand, decoded blocks shared through the cache.
+
+use std::sync::Arc;
+
+use codec::bytes::{ByteReader, CorruptInput};
+use codec::{block, floats, ints};
+use model::{Labels, Matcher, SeriesId};
+use roaring::RoaringBitmap;
+use store_core::{BlockRef, PartError, PartId, PartMeta, PartReader};
+
+use crate::columns::SampleColumns;
+use crate::matching::{self, Condition, LabelIndex};
+use crate::part::builder::{PAGE_HAS_ST, PAGE_HISTOGRAMS, PAGE_NEW_BLOCK, Pair};
+use crate::part::cache::{
+    Cached, Item, Lists, NameEntry, PageEntry, PartCache, PartIndex, TimeEntry, ValueChunk,
+};
+use crate::part::exemplars::{self, PartExemplar};
+use crate::part::metadata::{self, Families};
+use crate::part::symbols::SymbolTable;
+use crate::part::{
+    BLOCK_BYTES_MAX, PAGE_SAMPLES_MAX, SERIES_PER_CHUNK, VALUES_PER_CHUNK, corrupt, histograms, kind,
+    postings,
+};
+
+#[derive(Debug)]
+pub(crate) struct MetricsPart {
+    reader: PartReader,
+    cache: Arc<PartCache>,
+    n_series: u32,
+    /// The blocks of each kind in order.
+    by_kind: [Vec<BlockRef>; 12],
+}
+
+impl MetricsPart {
+    pub(crate) fn new(reader: PartReader, cache: Arc<PartCache>) -> Result<Self, PartError> {
+        let mut by_kind: [Vec<BlockRef>; 12] = std::array::from_fn(|_| Vec::new());
+        for block in reader.blocks() {
+            // Kinds of later releases are none of ours.
+            if let Some(blocks) = by_kind.get_mut(usize::from(block.kind)) {
+                blocks.push(*block);
+            }
+        }
+        let n_series = reader.meta().series;
+        let n_chunks = n_series.div_ceil(SERIES_PER_CHUNK as u64);
+        let complete = [kind::LABELS, kind::IDS, kind::PAGES]
+            .iter()
+            .all(|kind| by_kind[usize::from(*kind)].len() as u64 == n_chunks);
+        let n_series = u32::try_from(n_series).ok().filter(|_| complete).ok_or_else(|| {
+            let footer = BlockRef { kind: 0, offset: 0, len_bytes: 0, crc32c: 0 };
+            corrupt(reader.key(), &footer, CorruptInput::OutOfRange("number of series blocks"))
+        })?;
+        Ok(Self { reader, cache, n_series, by_kind })
+    }
+
+    pub(crate) fn meta(&self) -> &PartMeta {
+        self.reader.meta()
+    }
+
+    pub(crate) fn id(&self) -> PartId {
+        self.meta().id
+    }
+
+    pub(crate) fn n_series(&self) -> u32 {
+        self.n_series
+    }
+
+    fn block(&self, kind: u16, n: u32) -> Result<&BlockRef, PartError> {
+        self.by_kind[usize::from(kind)].get(n as usize).ok_or_else(|| {
+            let missing = BlockRef { kind, offset: 0, len_bytes: 0, crc32c: 0 };
+            corrupt(self.reader.key(), &missing, CorruptInput::OutOfRange("block number"))
+        })
+    }
+
+    fn corrupt(&self, kind: u16, n: u32, error: CorruptInput) -> PartError {
+        match self.block(kind, n) {
+            Ok(block) => corrupt(self.reader.key(), block, error),
+            Err(missing) => missing,
+        }
+    }
+
+    fn raw(&self, kind: u16, n: u32) -> Result<Vec<u8>, PartError> {
+        self.reader.read_block(self.block(kind, n)?)
+    }
+
+    fn decompressed(&self, kind: u16, n: u32) -> Result<Vec<u8>, PartError> {
+        let raw = self.raw(kind, n)?;
+        block::decompress(&raw, BLOCK_BYTES_MAX).map_err(|e| self.corrupt(kind, n, e))
+    }
+
+    pub(crate) fn index(&self) -> Result<Arc<PartIndex>, PartError> {
+        if let Some(Cached::Index(index)) = self.cache.get(self.id(), &Item::Index) {
+            return Ok(index);
+        }
+        let mut symbols = SymbolTable::default();
+        for n in 0..self.by_kind[usize::from(kind::SYMBOLS)].len() as u32 {
+            let raw = self.decompressed(kind::SYMBOLS, n)?;
+            symbols.decode_block(&raw).map_err(|e| self.corrupt(kind::SYMBOLS, n, e))?;
+        }
+        let (mut names, mut times) = (Vec::new(), Vec::new());
+        if self.n_series > 0 {
+            let raw = self.decompressed(kind::NAMES, 0)?;
+            names = read_names(&raw, symbols.len()).map_err(|e| self.corrupt(kind::NAMES, 0, e))?;
+            let raw = self.decompressed(kind::TIME_DIRECTORY, 0)?;
+            times = read_time_directory(&raw).map_err(|e| self.corrupt(kind::TIME_DIRECTORY, 0, e))?;
+        }
+        let index = Arc::new(PartIndex { symbols, names, times });
+        self.cache.put(self.id(), Item::Index, Cached::Index(Arc::clone(&index)));
+        Ok(index)
+    }
+
+    fn bytes(&self, item: Item, kind: u16, n: u32, compressed: bool) -> Result<Arc<Vec<u8>>, PartError> {
+        if let Some(Cached::Bytes(bytes)) = self.cache.get(self.id(), &item) {
+            return Ok(bytes);
+        }
+        let bytes = Arc::new(if compressed { self.decompressed(kind, n)? } else { self.raw(kind, n)? });
+        self.cache.put(self.id(), item, Cached::Bytes(Arc::clone(&bytes)));
+        Ok(bytes)
+    }
+
+    fn chunk_series(&self, chunk: u32) -> usize {
+        (self.n_series as usize - chunk as usize * SERIES_PER_CHUNK).min(SERIES_PER_CHUNK)
+    }
+
+    fn labels_chunk(&self, chunk: u32) -> Result<Arc<Lists<Pair>>, PartError> {
+        let item = Item::Labels(chunk);
+        if let Some(Cached::Labels(lists)) = self.cache.get(self.id(), &item) {
+            return Ok(lists);
+        }
+        let raw = self.decompressed(kind::LABELS, chunk)?;
+        let n_symbols = self.index()?.symbols.len();
+        let lists = read_labels(&raw, self.chunk_series(chunk), n_symbols)
+            .map_err(|e| self.corrupt(kind::LABELS, chunk, e))?;
+        let lists = Arc::new(lists);
+        self.cache.put(self.id(), item, Cached::Labels(Arc::clone(&lists)));
+        Ok(lists)
+    }
+
+    fn pages_chunk(&self, chunk: u32) -> Result<Arc<Lists<PageEntry>>, PartError> {
+        let item = Item::Pages(chunk);
+        if let Some(Cached::Pages(lists)) = self.cache.get(self.id(), &item) {
+            return Ok(lists);
+        }
+        let raw = self.decompressed(kind::PAGES, chunk)?;
+        let n_times = self.index()?.times.len();
+        let lists = read_pages(&raw, self.chunk_series(chunk), n_times)
+            .map_err(|e| self.corrupt(kind::PAGES, chunk, e))?;
+        let lists = Arc::new(lists);
+        self.cache.put(self.id(), item, Cached::Pages(Arc::clone(&lists)));
+        Ok(lists)
+    }
+
+    /// The label symbols of a series, handed to `use_pairs`.
+    pub(crate) fn with_pairs<T>(
+        &self,
+        ordinal: u32,
+        use_pairs: impl FnOnce(&[Pair]) -> T,
+    ) -> Result<T, PartError> {
+        let (chunk, at) = split(ordinal);
+        let lists = self.labels_chunk(chunk)?;
+        let pairs = lists.get(at).ok_or_else(|| self.beyond(kind::LABELS, chunk))?;
+        Ok(use_pairs(pairs))
+    }
+
+    fn beyond(&self, kind: u16, chunk: u32) -> PartError {
+        self.corrupt(kind, chunk, CorruptInput::OutOfRange("series ordinal"))
+    }
+
+    pub(crate) fn labels(&self, ordinal: u32) -> Result<Labels, PartError> {
+        let index = self.index()?;
+        self.with_pairs(ordinal, |pairs| {
+            let text = |symbol: u32| index.symbols.get(symbol).unwrap_or_default();
+            Labels::from_sorted(pairs.iter().map(|(name, value)| (text(*name), text(*value))))
+        })
+    }
+
+    /// Calls `each` with the fingerprint of every ordinal of the set, ascending.
+    pub(crate) fn for_each_id(
+        &self,
+        set: &RoaringBitmap,
+        mut each: impl FnMut(u32, SeriesId),
+    ) -> Result<(), PartError> {
+        let mut current: Option<(u32, Arc<Vec<u8>>)> = None;
+        for ordinal in set {
+            let (chunk, at) = split(ordinal);
+            if current.as_ref().is_none_or(|(n, _)| *n != chunk) {
+                current = Some((chunk, self.bytes(Item::Ids(chunk), kind::IDS, chunk, false)?));
+            }
+            let bytes = &current.as_ref().expect("set just above").1;
+            let id = bytes.get(at * 16..).and_then(<[u8]>::first_chunk::<16>);
+            let id = id.ok_or_else(|| self.beyond(kind::IDS, chunk))?;
+            each(ordinal, SeriesId(u128::from_le_bytes(*id)));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn id_of(&self, ordinal: u32) -> Result<SeriesId, PartError> {
+        let mut found = SeriesId(0);
+        self.for_each_id(&RoaringBitmap::from_iter([ordinal]), |_, id| found = id)?;
+        Ok(found)
+    }
+
+    /// Appends the samples of a series within the bounds: ascending floats, ascending histograms.
+    pub(crate) fn read(
+        &self,
+        ordinal: u32,
+        start_ms: i64,
+        end_ms: i64,
+        columns: &mut SampleColumns,
+    ) -> Result<(), PartError> {
+        let (chunk, at) = split(ordinal);
+        let index = self.index()?;
+        let pages = self.pages_chunk(chunk)?;
+        for page in pages.get(at).ok_or_else(|| self.beyond(kind::PAGES, chunk))? {
+            let times = &index.times[page.time_ref as usize];
+            if times.max_t >= start_ms && times.min_t <= end_ms {
+                self.read_page(page, times, start_ms, end_ms, columns)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_page(
+        &self,
+        page: &PageEntry,
+        times: &TimeEntry,
+        start_ms: i64,
+        end_ms: i64,
+        columns: &mut SampleColumns,
+    ) -> Result<(), PartError> {
+        let ts = self.times(page.time_ref, times)?;
+        let from = ts.partition_point(|t| *t < start_ms);
+        let to = ts.partition_point(|t| *t <= end_ms);
+        if from >= to {
+            return Ok(());
+        }
+        let samples = self.bytes(Item::Samples(page.block), kind::SAMPLES, page.block, false)?;
+        let fail = |e| self.corrupt(kind::SAMPLES, page.block, e);
+        let bytes = slice(&samples, page.offset, page.len).map_err(fail)?;
+        append_page(page.flags, bytes, &ts, from..to, columns).map_err(fail)
+    }
+
+    /// A decoded timestamp column. All series of a target share one.
+    fn times(&self, time_ref: u32, entry: &TimeEntry) -> Result<Arc<Vec<i64>>, PartError> {
+        let item = Item::Times(time_ref);
+        if let Some(Cached::Times(ts)) = self.cache.get(self.id(), &item) {
+            return Ok(ts);
+        }
+        let block = self.bytes(Item::TimesBlock(entry.block), kind::TIMES, entry.block, false)?;
+        let fail = |e| self.corrupt(kind::TIMES, entry.block, e);
+        let mut ts = Vec::with_capacity(entry.n as usize);
+        let bytes = slice(&block, entry.offset, entry.len).map_err(fail)?;
+        ints::decode_append(bytes, entry.n as usize, &mut ts).map_err(fail)?;
+        let bounds = (ts.first().copied(), ts.last().copied());
+        if bounds != (Some(entry.min_t), Some(entry.max_t)) || ts.windows(2).any(|w| w[0] >= w[1]) {
+            return Err(fail(CorruptInput::OutOfRange("timestamp")));
+        }
+        let ts = Arc::new(ts);
+        self.cache.put(self.id(), item, Cached::Times(Arc::clone(&ts)));
+        Ok(ts)
+    }
+
+    pub(crate) fn exemplars(&self) -> Result<Vec<PartExemplar>, PartError> {
+        if self.by_kind[usize::from(kind::EXEMPLARS)].is_empty() {
+            return Ok(Vec::new());
+        }
+        let raw = self.decompressed(kind::EXEMPLARS, 0)?;
+        exemplars::decode(&raw, self.n_series).map_err(|e| self.corrupt(kind::EXEMPLARS, 0, e))
+    }
+
+    pub(crate) fn metadata_into(&self, families: &mut Families) -> Result<(), PartError> {
+        if self.by_kind[usize::from(kind::METADATA)].is_empty() {
+            return Ok(());
+        }
+        let raw = self.decompressed(kind::METADATA, 0)?;
+        metadata::decode_into(&raw, families).map_err(|e| self.corrupt(kind::METADATA, 0, e))
+    }
+
+    /// Calls `each` with every value of the label that starts with `prefix` and the bytes of its
+    /// postings, in order, until it returns `false`.
+    pub(crate) fn for_each_value(
+        &self,
+        index: &PartIndex,
+        entry: &NameEntry,
+        prefix: &str,
+        each: &mut dyn FnMut(&str, &[u8]) -> Result<bool, CorruptInput>,
+    ) -> Result<(), PartError> {
+        let (Ok(from) | Err(from)) = index.symbols.find(prefix);
+        let first = entry.chunks.partition_point(|chunk| chunk.first <= from).saturating_sub(1);
+        for chunk in &entry.chunks[first..] {
+            let block = self.bytes(Item::Values(chunk.block), kind::VALUES, chunk.block, true)?;
+            let go_on = visit_chunk(&block, chunk, index, prefix, each)
+                .map_err(|e| self.corrupt(kind::VALUES, chunk.block, e))?;
+            if !go_on {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The entry of a label name, if any series has it.
+    pub(crate) fn name_entry<'i>(&self, index: &'i PartIndex, name: &str) -> Option<&'i NameEntry> {
+        let symbol = index.symbols.find(name).ok()?;
+        let at = index.names.binary_search_by_key(&symbol, |entry| entry.name).ok()?;
+        Some(&index.names[at])
+    }
+
+    /// The series that satisfy all matchers. What each matcher selects is remembered.
+    pub(crate) fn select(&self, matchers: &[Matcher]) -> Result<RoaringBitmap, PartError> {
+        let mut conditions = Vec::with_capacity(matchers.len());
+        for matcher in matchers {
+            conditions.push(self.condition(matcher)?);
+        }
+        Ok(matching::combine(|| self.all(), conditions))
+    }
+
+    fn condition(&self, matcher: &Matcher) -> Result<Condition, PartError> {
+        for (sign, wrap) in
+            [("+", Condition::Within as fn(RoaringBitmap) -> Condition), ("-", Condition::Without)]
+        {
+            let item = Item::Matched(format!("{sign}{matcher}"));
+            if let Some(Cached::Set(set)) = self.cache.get(self.id(), &item) {
+                return Ok(wrap(RoaringBitmap::clone(&set)));
+            }
+        }
+        let condition = matching::condition(self, matcher)?;
+        let (sign, set) = match &condition {
+            Condition::Within(set) => ("+", set),
+            Condition::Without(set) => ("-", set),
+        };
+        let cached = Cached::Set(Arc::new(set.clone()));
+        self.cache.put(self.id(), Item::Matched(format!("{sign}{matcher}")), cached);
+        Ok(condition)
+    }
+}
+
+impl LabelIndex for MetricsPart {
+    type Error = PartError;
+
+    fn all(&self) -> RoaringBitmap {
+        let mut all = RoaringBitmap::new();
+        all.insert_range(0..self.n_series);
+        all
+    }
+
+    fn with_value(&self, name: &str, value: &str) -> Result<RoaringBitmap, PartError> {
+        let mut set = RoaringBitmap::new();
+        let index = self.index()?;
+        if let Some(entry) = self.name_entry(&index, name) {
+            self.for_each_value(&index, entry, value, &mut |found, bytes| {
+                if found == value {
+                    postings::decode_into(bytes, self.n_series, &mut set)?;
+                }
+                Ok(false)
+            })?;
+        }
+        Ok(set)
+    }
+
+    fn with_values(
+        &self,
+        name: &str,
+        prefix: &str,
+        keep: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<RoaringBitmap, PartError> {
+        let mut set = RoaringBitmap::new();
+        let index = self.index()?;
+        if let Some(entry) = self.name_entry(&index, name) {
+            self.for_each_value(&index, entry, prefix, &mut |value, bytes| {
+                if keep(value) {
+                    postings::decode_into(bytes, self.n_series, &mut set)?;
+                }
+                Ok(true)
+            })?;
+        }
+        Ok(set)
+    }
+}
+
+fn split(ordinal: u32) -> (u32, usize) {
+    (ordinal / SERIES_PER_CHUNK as u32, ordinal as usize % SERIES_PER_CHUNK)
+}
+
+fn slice(bytes: &[u8], offset: u32, len: u32) -> Result<&[u8], CorruptInput> {
+    let start = offset as usize;
+    bytes.get(start..start + len as usize).ok_or(CorruptInput::Truncated)
+}
+
+/// Decodes the page and keeps the rows of `range`.
+fn append_page(
+    flags: u8,
+    bytes: &[u8],
+    ts: &[i64],
+    range: std::ops::Range<usize>,
+    columns: &mut SampleColumns,
+) -> Result<(), CorruptInput> {
+    let mut reader = ByteReader::new(bytes);
+    let histograms = flags & PAGE_HISTOGRAMS != 0;
+    let (out_ts, out_st) = if histograms {
+        (&mut columns.histogram_ts, &mut columns.histogram_st)
+    } else {
+        (&mut columns.float_ts, &mut columns.float_st)
+    };
+    if flags & PAGE_HAS_ST != 0 {
+        let encoded = reader.bytes()?;
+        out_st.resize(out_ts.len(), 0);
+        let before = out_st.len();
+        ints::decode_append(encoded, ts.len(), out_st)?;
+        keep_range(out_st, before, &range);
+    } else if !out_st.is_empty() {
+        out_st.resize(out_ts.len() + range.len(), 0);
+    }
+    out_ts.extend_from_slice(&ts[range.clone()]);
+    if histograms {
+        let before = columns.histograms.len();
+        histograms::decode_page(reader.rest(), ts.len(), &mut columns.histograms)?;
+        keep_range(&mut columns.histograms, before, &range);
+    } else {
+        let before = columns.float_values.len();
+        floats::decode_append(reader.rest(), ts.len(), &mut columns.float_values)?;
+        keep_range(&mut columns.float_values, before, &range);
+    }
+    Ok(())
+}
+
+/// Of what was appended after `before`, keeps only `range`.
+fn keep_range<T>(items: &mut Vec<T>, before: usize, range: &std::ops::Range<usize>) {
+    items.truncate(before + range.end);
+    if range.start > 0 {
+        items.drain(before..before + range.start);
+    }
+}
+
+fn visit_chunk(
+    block: &[u8],
+    chunk: &ValueChunk,
+    index: &PartIndex,
+    prefix: &str,
+    each: &mut dyn FnMut(&str, &[u8]) -> Result<bool, CorruptInput>,
+) -> Result<bool, CorruptInput> {
+    let mut reader = ByteReader::new(block.get(chunk.offset as usize..).ok_or(CorruptInput::Truncated)?);
+    let mut symbol = u64::from(chunk.first);
+    for _ in 0..chunk.n {
+        symbol = symbol.saturating_add(reader.uvarint()?);
+        let bytes = reader.bytes()?;
+        let value = u32::try_from(symbol).ok().and_then(|symbol| index.symbols.get(symbol));
+        let value = value.ok_or(CorruptInput::OutOfRange("symbol"))?;
+        if value.starts_with(prefix) {
+            if !each(value, bytes)? {
+                return Ok(false);
+            }
+        } else if value > prefix {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn read_names(raw: &[u8], n_symbols: usize) -> Result<Vec<NameEntry>, CorruptInput> {
+    let mut reader = ByteReader::new(raw);
+    let n_names = reader.count()?;
+    let mut names: Vec<NameEntry> = Vec::with_capacity(n_names);
+    for _ in 0..n_names {
+        let name = reader.len(n_symbols.saturating_sub(1))? as u32;
+        if names.last().is_some_and(|last| last.name >= name) {
+            return Err(CorruptInput::OutOfRange("order of label names"));
+        }
+        let n_values = reader.len(n_symbols)?;
+        let mut chunks: Vec<ValueChunk> = Vec::new();
+        for start in (0..n_values).step_by(VALUES_PER_CHUNK) {
+            let first = reader.len(n_symbols.saturating_sub(1))? as u32;
+            let n = (n_values - start).min(VALUES_PER_CHUNK) as u32;
+            let block = reader.len(u32::MAX as usize)? as u32;
+            let offset = reader.len(u32::MAX as usize)? as u32;
+            chunks.push(ValueChunk { first, n, block, offset });
+        }
+        names.push(NameEntry { name, chunks });
+    }
+    Ok(names)
+}
+
+fn read_time_directory(raw: &[u8]) -> Result<Vec<TimeEntry>, CorruptInput> {
+    let mut reader = ByteReader::new(raw);
+    let mut times = Vec::new();
+    let (mut block, mut offset, mut min_t) = (0u32, 0u32, 0i64);
+    while !reader.is_empty() {
+        let head = reader.uvarint()?;
+        let n = u32::try_from(head >> 1).ok().filter(|n| *n > 0 && *n as usize <= PAGE_SAMPLES_MAX);
+        let n = n.ok_or(CorruptInput::OutOfRange("samples of a page"))?;
+        if head & 1 == 1 {
+            (block, offset) = (block.wrapping_add(1), 0);
+        }
+        min_t = min_t.wrapping_add(reader.ivarint()?);
+        let max_t = min_t.wrapping_add(reader.uvarint()? as i64);
+        let len = reader.len(u32::MAX as usize)? as u32;
+        times.push(TimeEntry { n, min_t, max_t, block, offset, len });
+        offset = offset.checked_add(len).ok_or(CorruptInput::OutOfRange("offset"))?;
+    }
+    Ok(times)
+}
+
+fn read_labels(raw: &[u8], n_series: usize, n_symbols: usize) -> Result<Lists<Pair>, CorruptInput> {
+    let mut reader = ByteReader::new(raw);
+    let mut lists = Lists::new();
+    let mut previous: Vec<Pair> = Vec::new();
+    let limit = n_symbols.saturating_sub(1);
+    for _ in 0..n_series {
+        let shared = reader.len(previous.len())?;
+        previous.truncate(shared);
+        for _ in 0..reader.count()? {
+            let pair = (reader.len(limit)? as u32, reader.len(limit)? as u32);
+            if previous.last().is_some_and(|last| last.0 >= pair.0) {
+                return Err(CorruptInput::OutOfRange("order of labels"));
+            }
+            previous.push(pair);
+        }
+        lists.items.extend_from_slice(&previous);
+        lists.close_list();
+    }
+    Ok(lists)
+}
+
+fn read_pages(raw: &[u8], n_series: usize, n_times: usize) -> Result<Lists<PageEntry>, CorruptInput> {
+    let mut reader = ByteReader::new(raw);
+    let mut lists = Lists::new();
+    let mut block = reader.len(u32::MAX as usize)? as u32;
+    let mut offset = reader.len(u32::MAX as usize)? as u32;
+    let mut time_ref = 0i64;
+    for _ in 0..n_series {
+        for _ in 0..reader.count()? {
+            let flags = reader.u8()?;
+            if flags & PAGE_NEW_BLOCK != 0 {
+                (block, offset) = (block.wrapping_add(1), 0);
+            }
+            time_ref = time_ref.wrapping_add(reader.ivarint()?);
+            let valid = u32::try_from(time_ref).ok().filter(|r| (*r as usize) < n_times);
+            let valid = valid.ok_or(CorruptInput::OutOfRange("timestamp column"))?;
+            let len = reader.len(u32::MAX as usize)? as u32;
+            lists.items.push(PageEntry { flags, time_ref: valid, block, offset, len });
+            offset = offset.checked_add(len).ok_or(CorruptInput::OutOfRange("offset"))?;
+        }
+        lists.close_list();
+    }
+    Ok(lists)
+}

@@ -1,0 +1,217 @@
+//! Label names, label values, series and exemplars in scope.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use base::{Budget, CancelToken, TenantId};
+use model::{Exemplar, Labels, Matcher};
+use roaring::RoaringBitmap;
+use store_core::{PartMeta, TimeRange};
+
+use crate::error::StoreError;
+use crate::live::tenant::TenantLive;
+use crate::matching;
+use crate::part::FAMILY;
+use crate::part::postings;
+use crate::part::reader::MetricsPart;
+use crate::selection::{ExemplarSeries, LabelAnswer, LabelScope, SeriesAnswer};
+use crate::store::MetricsView;
+
+/// The series of an index that a scope is about; `None` stands for all of them.
+type Scoped = Option<RoaringBitmap>;
+
+impl MetricsView {
+    fn metas(&self, tenant: &TenantId, start_ms: i64, end_ms: i64) -> Vec<Arc<PartMeta>> {
+        let time = TimeRange { min_ms: start_ms, max_ms: end_ms };
+        self.snapshot.parts_for(FAMILY, tenant, time).map(Arc::clone).collect()
+    }
+
+    fn live_in(&self, tenant: &TenantId, start_ms: i64, end_ms: i64) -> Option<Arc<TenantLive>> {
+        self.shared.known_tenant(tenant).filter(|live| {
+            let (min_t, max_t) = live.bounds();
+            min_t <= end_ms && max_t >= start_ms
+        })
+    }
+
+    pub fn label_names(&self, tenant: &TenantId, scope: &LabelScope<'_>) -> Result<LabelAnswer, StoreError> {
+        let mut names = BTreeSet::new();
+        if let Some(live) = self.live_in(tenant, scope.start_ms, scope.end_ms) {
+            let index = live.index.read();
+            let scoped = live_scope(&index, scope.selectors);
+            for (name, values) in index.names() {
+                let meets =
+                    scoped.as_ref().is_none_or(|set| values.values().any(|postings| postings.meets(set)));
+                if meets {
+                    names.insert(name.to_owned());
+                }
+            }
+        }
+        for meta in self.metas(tenant, scope.start_ms, scope.end_ms) {
+            let part = self.shared.part(&meta)?;
+            let scoped = part_scope(&part, scope.selectors)?;
+            let index = part.index()?;
+            for entry in &index.names {
+                let name = index.symbols.get(entry.name).unwrap_or_default();
+                if names.contains(name) {
+                    continue;
+                }
+                let mut found = scoped.is_none();
+                if let Some(set) = &scoped {
+                    part.for_each_value(&index, entry, "", &mut |_, bytes| {
+                        found = meets(bytes, part.n_series(), set)?;
+                        Ok(!found)
+                    })?;
+                }
+                if found {
+                    names.insert(name.to_owned());
+                }
+            }
+        }
+        Ok(limited(names, scope.limit))
+    }
+
+    pub fn label_values(
+        &self,
+        tenant: &TenantId,
+        name: &str,
+        scope: &LabelScope<'_>,
+    ) -> Result<LabelAnswer, StoreError> {
+        let mut values = BTreeSet::new();
+        if let Some(live) = self.live_in(tenant, scope.start_ms, scope.end_ms) {
+            let index = live.index.read();
+            let scoped = live_scope(&index, scope.selectors);
+            for (value, postings) in index.values(name) {
+                if scoped.as_ref().is_none_or(|set| postings.meets(set)) {
+                    values.insert(value.to_owned());
+                }
+            }
+        }
+        for meta in self.metas(tenant, scope.start_ms, scope.end_ms) {
+            let part = self.shared.part(&meta)?;
+            let scoped = part_scope(&part, scope.selectors)?;
+            let index = part.index()?;
+            let Some(entry) = part.name_entry(&index, name) else { continue };
+            part.for_each_value(&index, entry, "", &mut |value, bytes| {
+                if !values.contains(value)
+                    && scoped.as_ref().map_or(Ok(true), |set| meets(bytes, part.n_series(), set))?
+                {
+                    values.insert(value.to_owned());
+                }
+                Ok(true)
+            })?;
+        }
+        Ok(limited(values, scope.limit))
+    }
+
+    /// The label sets of the series in scope.
+    pub fn series(
+        &self,
+        tenant: &TenantId,
+        scope: &LabelScope<'_>,
+        budget: &Budget,
+        cancel: &CancelToken,
+    ) -> Result<SeriesAnswer, StoreError> {
+        let everything = [Vec::new()];
+        let selectors = if scope.selectors.is_empty() { &everything[..] } else { scope.selectors };
+        let mut all: Vec<Labels> = Vec::new();
+        for selector in selectors {
+            let selected = self.select(tenant, selector, scope.start_ms, scope.end_ms, budget, cancel)?;
+            all.extend((0..selected.len()).map(|i| selected.labels(i).clone()));
+        }
+        if selectors.len() > 1 {
+            all.sort_unstable();
+            all.dedup();
+        }
+        let truncated = scope.limit > 0 && all.len() > scope.limit;
+        if truncated {
+            all.truncate(scope.limit);
+        }
+        Ok(SeriesAnswer { series: all, truncated })
+    }
+
+    /// Exemplars of series that any of the `selectors` match, within the time range, sorted by labels.
+    pub fn query_exemplars(
+        &self,
+        tenant: &TenantId,
+        selectors: &[Vec<Matcher>],
+        start_ms: i64,
+        end_ms: i64,
+    ) -> Result<Vec<ExemplarSeries>, StoreError> {
+        let mut found: BTreeMap<Labels, Vec<Arc<Exemplar>>> = BTreeMap::new();
+        let in_time = |exemplar: &Exemplar| exemplar.t >= start_ms && exemplar.t <= end_ms;
+        for meta in self.metas(tenant, start_ms, end_ms) {
+            let part = self.shared.part(&meta)?;
+            let exemplars = part.exemplars()?;
+            if exemplars.is_empty() {
+                continue;
+            }
+            let matched = part_scope(&part, selectors)?;
+            for (ordinal, exemplar) in exemplars {
+                if in_time(&exemplar) && matched.as_ref().is_none_or(|set| set.contains(ordinal)) {
+                    found.entry(part.labels(ordinal)?).or_default().push(Arc::new(exemplar));
+                }
+            }
+        }
+        if let Some(live) = self.shared.known_tenant(tenant) {
+            let matches = |labels: &Labels| {
+                let holds = |m: &Matcher| m.matches(labels.get(&m.name).unwrap_or(""));
+                selectors.is_empty() || selectors.iter().any(|selector| selector.iter().all(holds))
+            };
+            let ring = live.exemplars.lock();
+            for entry in ring.iter().filter(|entry| entry.generation > self.above) {
+                if in_time(&entry.exemplar) && matches(entry.series.labels()) {
+                    let exemplars = found.entry(entry.series.labels().clone()).or_default();
+                    exemplars.push(Arc::clone(&entry.exemplar));
+                }
+            }
+        }
+        Ok(found.into_iter().map(|(labels, exemplars)| in_order(labels, exemplars)).collect())
+    }
+}
+
+fn in_order(labels: Labels, mut exemplars: Vec<Arc<Exemplar>>) -> ExemplarSeries {
+    exemplars.sort_by(|a, b| {
+        let key = |e: &Exemplar| (e.t, e.value.to_bits());
+        key(a).cmp(&key(b)).then_with(|| a.labels.cmp(&b.labels))
+    });
+    exemplars.dedup_by(|a, b| a.t == b.t && a.value.to_bits() == b.value.to_bits() && a.labels == b.labels);
+    ExemplarSeries { labels, exemplars }
+}
+
+fn live_scope(index: &crate::live::index::LiveIndex, selectors: &[Vec<Matcher>]) -> Scoped {
+    if selectors.is_empty() {
+        return None;
+    }
+    let mut all = RoaringBitmap::new();
+    for selector in selectors {
+        match matching::select(index, selector) {
+            Ok(set) => all |= set,
+            Err(never) => match never {},
+        }
+    }
+    Some(all)
+}
+
+fn part_scope(part: &MetricsPart, selectors: &[Vec<Matcher>]) -> Result<Scoped, StoreError> {
+    if selectors.is_empty() {
+        return Ok(None);
+    }
+    let mut all = RoaringBitmap::new();
+    for selector in selectors {
+        all |= part.select(selector)?;
+    }
+    Ok(Some(all))
+}
+
+/// Whether encoded postings and the set have a series in common.
+fn meets(bytes: &[u8], n_series: u32, set: &RoaringBitmap) -> Result<bool, codec::CorruptInput> {
+    let mut own = RoaringBitmap::new();
+    postings::decode_into(bytes, n_series, &mut own)?;
+    Ok(!own.is_disjoint(set))
+}
+
+fn limited(sorted: BTreeSet<String>, limit: usize) -> LabelAnswer {
+    let truncated = limit > 0 && sorted.len() > limit;
+    let n = if truncated { limit } else { sorted.len() };
+    LabelAnswer { values: sorted.into_iter().take(n).collect(), truncated }
+}

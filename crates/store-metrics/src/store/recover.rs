@@ -1,0 +1,157 @@
+//! Opening: the journal above what is in parts becomes the live store again.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use hashbrown::HashMap;
+use model::SeriesId;
+
+use crate::error::StoreError;
+use crate::live::exemplars::LiveExemplar;
+use crate::live::series::LiveSeries;
+use crate::live::tenant::TenantLive;
+use crate::outcome::RecoveryReport;
+use crate::part::family::is_metrics;
+use crate::part::metadata;
+use crate::record::{self, Entry};
+use crate::store::Shared;
+
+/// Problems listed in the report; more are only counted.
+const PROBLEMS_MAX: usize = 100;
+
+/// The replay of one journal.
+struct Replay<'a> {
+    shared: &'a Shared,
+    generation: u32,
+    /// Series by what the records call them: generation and number.
+    numbers: HashMap<(u32, u32), (Arc<TenantLive>, Arc<LiveSeries>)>,
+    report: RecoveryReport,
+    n_problems: u64,
+    grown: u64,
+}
+
+impl Shared {
+    pub(super) fn recover(&self) -> Result<RecoveryReport, StoreError> {
+        let started_ns = self.clock.monotonic_ns();
+        let snapshot = self.catalog.snapshot();
+        let mut replay = Replay {
+            shared: self,
+            generation: self.gate.read().generation,
+            numbers: HashMap::new(),
+            report: RecoveryReport::default(),
+            n_problems: 0,
+            grown: 0,
+        };
+        replay.report.parts = snapshot.parts.iter().filter(|meta| is_metrics(meta)).count() as u64;
+        self.journal
+            .read_from(snapshot.committed, &mut |offset, bytes| {
+                replay.report.journal_records += 1;
+                if let Err(error) = replay.apply(bytes) {
+                    replay.problem(format!("journal record {offset}: {error}"));
+                }
+                self.journal_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            })
+            .map_err(|e| StoreError::Storage(e.to_string()))?;
+        self.live_charge.correct(0, replay.grown);
+        replay.load_metadata(&snapshot);
+        let mut report = replay.report;
+        if replay.n_problems > PROBLEMS_MAX as u64 {
+            report.problems.push(format!("{} problems in all", replay.n_problems));
+        }
+        report.took_ms = (self.clock.monotonic_ns() - started_ns) / 1_000_000;
+        Ok(report)
+    }
+}
+
+impl Replay<'_> {
+    fn problem(&mut self, text: String) {
+        self.n_problems += 1;
+        if self.report.problems.len() < PROBLEMS_MAX {
+            self.report.problems.push(text);
+        }
+    }
+
+    fn apply(&mut self, bytes: &[u8]) -> Result<(), codec::CorruptInput> {
+        let mut header = None;
+        let mut entries = Vec::new();
+        record::read(bytes, &mut |h| header = Some(h.clone()), &mut |entry| entries.push(entry))?;
+        let Some(header) = header else { return Ok(()) };
+        let tenant = self.shared.tenant(&header.tenant);
+        if let Some(id) = header.batch {
+            self.shared.writers.lock().note(id);
+        }
+        let mut n_undefined = 0u64;
+        for entry in entries {
+            if !self.apply_entry(&tenant, header.generation, entry) {
+                n_undefined += 1;
+            }
+        }
+        if n_undefined > 0 {
+            self.problem(format!("{n_undefined} samples of series that a lost record defined"));
+        }
+        Ok(())
+    }
+
+    /// `false` if the entry names a series that no record has defined.
+    fn apply_entry(&mut self, tenant: &Arc<TenantLive>, journal_generation: u32, entry: Entry) -> bool {
+        let generation = self.generation;
+        match entry {
+            Entry::Series { number, labels } => {
+                let id = SeriesId::of(&tenant.tenant, &labels);
+                let (series, is_new) = tenant.find_or_create(id, &labels, generation);
+                if is_new {
+                    self.grown += series.overhead_bytes();
+                }
+                self.numbers.insert((journal_generation, number), (Arc::clone(tenant), series));
+            }
+            Entry::Float { number, st, t, v } => {
+                let Some((tenant, series)) = self.numbers.get(&(journal_generation, number)) else {
+                    return false;
+                };
+                self.grown += series.state.lock().push_float(generation, st, t, v);
+                tenant.cover(t, t);
+                self.report.journal_samples += 1;
+            }
+            Entry::Histogram { number, st, t, h } => {
+                let Some((tenant, series)) = self.numbers.get(&(journal_generation, number)) else {
+                    return false;
+                };
+                self.grown += series.state.lock().push_histogram(generation, st, t, &h);
+                tenant.cover(t, t);
+                self.report.journal_samples += 1;
+            }
+            Entry::Exemplar { number, exemplar } => {
+                let Some((tenant, series)) = self.numbers.get(&(journal_generation, number)) else {
+                    return false;
+                };
+                let entry =
+                    LiveExemplar { generation, series: Arc::clone(series), exemplar: Arc::new(exemplar) };
+                tenant.exemplars.lock().push(entry, self.shared.options.limits.exemplars_max);
+            }
+            Entry::Metadata { family, metadata } => {
+                let limit = self.shared.options.limits.metadata_families_max;
+                metadata::note(&mut tenant.metadata.lock(), &family, &metadata, limit);
+            }
+        }
+        true
+    }
+
+    /// Every part carries all metadata that was known when it was cut: the newest of each tenant says
+    /// what the journal no longer does.
+    fn load_metadata(&mut self, snapshot: &store_core::CatalogSnapshot) {
+        let metrics: Vec<_> = snapshot.parts.iter().filter(|meta| is_metrics(meta)).collect();
+        for of_tenant in metrics.chunk_by(|a, b| a.tenant == b.tenant) {
+            let Some(newest) = of_tenant.iter().max_by_key(|meta| (meta.offsets.end, meta.id)) else {
+                continue;
+            };
+            let tenant = self.shared.tenant(&newest.tenant);
+            let loaded = self
+                .shared
+                .part(newest)
+                .and_then(|part| part.metadata_into(&mut tenant.metadata.lock()).map_err(StoreError::from));
+            if let Err(error) = loaded {
+                self.problem(error.to_string());
+            }
+        }
+    }
+}

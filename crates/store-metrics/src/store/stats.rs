@@ -1,0 +1,104 @@
+//! Numbers about the store: self-metrics, cardinality, metadata.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use base::TenantId;
+use model::Metadata;
+
+use crate::cardinality::{CardinalityStats, HeadStats};
+use crate::outcome::StoreStats;
+use crate::part::family::is_metrics;
+use crate::store::Shared;
+
+impl Shared {
+    pub(super) fn cardinality(&self, tenant: &TenantId, limit: usize) -> CardinalityStats {
+        let Some(live) = self.known_tenant(tenant) else {
+            let head = HeadStats { min_time_ms: i64::MAX, max_time_ms: i64::MIN, ..HeadStats::default() };
+            return CardinalityStats { head, ..CardinalityStats::default() };
+        };
+        let index = live.index.read();
+        let n_logs = |series: &crate::live::series::LiveSeries| {
+            series.state.lock().logs().filter(|log| !log.is_empty()).count() as u64
+        };
+        let (min_time_ms, max_time_ms) = live.bounds();
+        CardinalityStats {
+            head: HeadStats {
+                n_series: index.len() as u64,
+                n_label_pairs: index.n_label_pairs(),
+                chunk_count: index.all_series().iter().map(|series| n_logs(series)).sum(),
+                min_time_ms,
+                max_time_ms,
+            },
+            series_by_metric_name: index.top_series_by_value(model::labels::METRIC_NAME, limit),
+            values_by_label_name: index.top_values_by_name(limit),
+            memory_bytes_by_label_name: index.top_memory_by_name(limit),
+            series_by_label_pair: index.top_pairs(limit),
+        }
+    }
+
+    pub(super) fn metadata(
+        &self,
+        tenant: &TenantId,
+        metric: Option<&str>,
+        limit: usize,
+    ) -> BTreeMap<String, Vec<Metadata>> {
+        let Some(live) = self.known_tenant(tenant) else { return BTreeMap::new() };
+        let families = live.metadata.lock();
+        let n = if limit == 0 { usize::MAX } else { limit };
+        match metric {
+            Some(metric) => families.get_key_value(metric).into_iter().take(n),
+            None => {
+                return families.iter().take(n).map(|(f, entries)| (f.clone(), entries.clone())).collect();
+            }
+        }
+        .map(|(family, entries)| (family.clone(), entries.clone()))
+        .collect()
+    }
+
+    pub(super) fn stats(&self) -> StoreStats {
+        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &self.counters;
+        let snapshot = self.catalog.snapshot();
+        let mut stats = StoreStats {
+            series_created: load(&counters.series_created),
+            series_removed: load(&counters.series_removed),
+            samples_appended: load(&counters.samples),
+            histograms_appended: load(&counters.histograms),
+            exemplars_appended: load(&counters.exemplars),
+            rejected: *counters.rejected.lock(),
+            out_of_order_samples: load(&counters.out_of_order),
+            live_bytes: self.live_charge.bytes(),
+            cache_bytes: self.cache.used_bytes(),
+            cuts: load(&counters.cuts),
+            cut_failures: load(&counters.cut_failures),
+            merges: load(&counters.merges),
+            merge_failures: load(&counters.merge_failures),
+            journal_bytes: self.journal.len_bytes(),
+            read_only: self.read_only.read().is_some(),
+            ..StoreStats::default()
+        };
+        let mut bounds: Option<(i64, i64)> = None;
+        let mut cover = |min_t: i64, max_t: i64| {
+            let (all_min, all_max) = bounds.unwrap_or((min_t, max_t));
+            bounds = Some((all_min.min(min_t), all_max.max(max_t)));
+        };
+        for meta in snapshot.parts.iter().filter(|meta| is_metrics(meta)) {
+            stats.parts += 1;
+            stats.parts_bytes += meta.len_bytes;
+            stats.part_samples += meta.rows;
+            cover(meta.time.min_ms, meta.time.max_ms);
+        }
+        for live in self.tenants.read().values() {
+            stats.active_series += live.n_series();
+            stats.exemplars_in_storage += live.exemplars.lock().len() as u64;
+            let (min_t, max_t) = live.bounds();
+            if min_t <= max_t {
+                cover(min_t, max_t);
+            }
+        }
+        stats.min_time_ms = bounds.map(|b| b.0);
+        stats.max_time_ms = bounds.map(|b| b.1);
+        stats
+    }
+}

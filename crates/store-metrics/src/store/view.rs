@@ -1,0 +1,241 @@
+//! Reading: one catalog snapshot, and of the live store what that snapshot has not in parts.
+
+use std::sync::Arc;
+
+use base::{Budget, CancelToken, Charge, TenantId};
+use model::{Labels, Matcher, SeriesId};
+use store_core::{CatalogSnapshot, PartMeta, PartReader, TimeRange};
+
+use crate::error::StoreError;
+use crate::live::series::LiveSeries;
+use crate::live::tenant::FingerprintMap;
+use crate::matching;
+use crate::part::FAMILY;
+use crate::part::family::hidden_in;
+use crate::part::reader::MetricsPart;
+use crate::selection::{SelectedPart, SelectedSeries, Source};
+use crate::store::Shared;
+
+/// What one selected series takes besides its labels.
+const SELECTED_BYTES: u64 = 64;
+
+/// How often, in series, a selection looks whether it should stop.
+const CANCEL_CHECK_SERIES: usize = 4_096;
+
+/// An atomically consistent view; cheap to make, holds no locks. What it sees of the live store stays
+/// there until it is dropped; samples appended later may be seen too.
+#[derive(Debug, Clone)]
+pub struct MetricsView {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) snapshot: Arc<CatalogSnapshot>,
+    /// Generations up to this one are in the snapshot's parts.
+    pub(crate) above: u32,
+    /// Keeps later generations from being cleared.
+    _pin: Arc<()>,
+}
+
+impl Shared {
+    /// The part, opened once and kept.
+    pub(super) fn part(&self, meta: &PartMeta) -> Result<Arc<MetricsPart>, StoreError> {
+        if let Some(part) = self.parts.lock().get(&meta.id) {
+            return Ok(Arc::clone(part));
+        }
+        let reader = PartReader::open(&self.blobs, &meta.key())?;
+        let part = Arc::new(MetricsPart::new(reader, Arc::clone(&self.cache))?);
+        self.parts.lock().insert(meta.id, Arc::clone(&part));
+        Ok(part)
+    }
+
+    /// Closes parts that are no longer in the catalog.
+    pub(super) fn forget_parts(&self, snapshot: &CatalogSnapshot) {
+        let mut parts = self.parts.lock();
+        let named: hashbrown::HashSet<_> = snapshot.parts.iter().map(|meta| meta.id).collect();
+        parts.retain(|id, _| {
+            let keep = named.contains(id);
+            if !keep {
+                self.cache.forget(*id);
+            }
+            keep
+        });
+    }
+}
+
+/// The series being selected, by fingerprint.
+struct Selecting<'a> {
+    view: &'a MetricsView,
+    cancel: &'a CancelToken,
+    labels: Vec<Labels>,
+    live: Vec<Option<Arc<LiveSeries>>>,
+    by_id: FingerprintMap<u32>,
+    /// `(series, source)`
+    sources: Vec<(u32, Source)>,
+    parts: Vec<SelectedPart>,
+    charge: Charge,
+    n_charged: usize,
+}
+
+impl MetricsView {
+    pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        // In this order: a generation that leaves the live store after this is in the snapshot, or
+        // the pin keeps it.
+        let lifecycle = shared.lifecycle.lock();
+        let pin = lifecycle.pin();
+        let snapshot = shared.catalog.snapshot();
+        let above = lifecycle.in_parts(&snapshot);
+        drop(lifecycle);
+        Self { shared: Arc::clone(shared), snapshot, above, _pin: pin }
+    }
+
+    /// The series that all `matchers` select and that may have samples in `[start_ms, end_ms]`.
+    /// Memory of the answer is charged to `budget` until it is dropped.
+    pub fn select(
+        &self,
+        tenant: &TenantId,
+        matchers: &[Matcher],
+        start_ms: i64,
+        end_ms: i64,
+        budget: &Budget,
+        cancel: &CancelToken,
+    ) -> Result<SelectedSeries, StoreError> {
+        let mut selecting = Selecting {
+            view: self,
+            cancel,
+            labels: Vec::new(),
+            live: Vec::new(),
+            by_id: FingerprintMap::default(),
+            sources: Vec::new(),
+            parts: Vec::new(),
+            charge: budget.charge(0)?,
+            n_charged: 0,
+        };
+        let time = TimeRange { min_ms: start_ms, max_ms: end_ms };
+        let metas: Vec<&Arc<PartMeta>> = self.snapshot.parts_for(FAMILY, tenant, time).collect();
+        selecting.add_live(tenant, matchers, time, !metas.is_empty())?;
+        for meta in metas {
+            cancel.check()?;
+            selecting.add_part(meta, matchers)?;
+        }
+        selecting.finish(start_ms, end_ms)
+    }
+
+    pub(crate) fn open_part(&self, meta: &PartMeta) -> Result<SelectedPart, StoreError> {
+        let part = self.shared.part(meta)?;
+        let hidden = hidden_in(&part, &self.snapshot.tombstones_for(meta))?;
+        Ok(SelectedPart { part, hidden })
+    }
+}
+
+impl Selecting<'_> {
+    fn add_live(
+        &mut self,
+        tenant: &TenantId,
+        matchers: &[Matcher],
+        time: TimeRange,
+        with_ids: bool,
+    ) -> Result<(), StoreError> {
+        let Some(live) = self.view.shared.known_tenant(tenant) else { return Ok(()) };
+        let (min_t, max_t) = live.bounds();
+        if min_t > time.max_ms || max_t < time.min_ms {
+            return Ok(());
+        }
+        let index = live.index.read();
+        let matched = match matching::select(&*index, matchers) {
+            Ok(matched) => matched,
+            Err(never) => match never {},
+        };
+        for ordinal in index.in_label_order(&matched) {
+            let series = index.series(ordinal);
+            if series.overlaps(self.view.above, time.min_ms, time.max_ms) {
+                if with_ids {
+                    self.by_id.insert(series.id(), self.labels.len() as u32);
+                }
+                self.push(series.labels().clone(), Some(Arc::clone(series)))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, labels: Labels, live: Option<Arc<LiveSeries>>) -> Result<(), StoreError> {
+        if live.is_none() {
+            self.charge.grow(labels.heap_bytes() as u64)?;
+        }
+        self.labels.push(labels);
+        self.live.push(live);
+        if self.labels.len().is_multiple_of(CANCEL_CHECK_SERIES) {
+            self.cancel.check()?;
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    /// Charges what was added since the last time.
+    fn settle(&mut self) -> Result<(), StoreError> {
+        let n = self.labels.len() + self.sources.len();
+        self.charge.grow((n - self.n_charged) as u64 * SELECTED_BYTES)?;
+        self.n_charged = n;
+        Ok(())
+    }
+
+    fn add_part(&mut self, meta: &PartMeta, matchers: &[Matcher]) -> Result<(), StoreError> {
+        let selected = self.view.open_part(meta)?;
+        let part = Arc::clone(&selected.part);
+        let matched = part.select(matchers)?;
+        if matched.is_empty() {
+            return Ok(());
+        }
+        let number = self.parts.len() as u32;
+        self.parts.push(selected);
+        let mut fresh: Vec<(u32, SeriesId)> = Vec::new();
+        let (by_id, sources) = (&self.by_id, &mut self.sources);
+        part.for_each_id(&matched, |ordinal, id| match by_id.get(&id) {
+            Some(series) => sources.push((*series, Source { part: number, ordinal })),
+            None => fresh.push((ordinal, id)),
+        })?;
+        for (ordinal, id) in fresh {
+            let series = self.labels.len() as u32;
+            self.push(part.labels(ordinal)?, None)?;
+            self.by_id.insert(id, series);
+            self.sources.push((series, Source { part: number, ordinal }));
+        }
+        self.settle()
+    }
+
+    fn finish(mut self, start_ms: i64, end_ms: i64) -> Result<SelectedSeries, StoreError> {
+        self.settle()?;
+        // Each source arrived in label order, so this merges a few sorted runs.
+        let mut order: Vec<u32> = (0..self.labels.len() as u32).collect();
+        let labels = &self.labels;
+        order.sort_by(|a, b| labels[*a as usize].cmp(&labels[*b as usize]));
+        let mut place = vec![0u32; order.len()];
+        for (to, from) in order.iter().enumerate() {
+            place[*from as usize] = to as u32;
+        }
+        let mut source_starts = vec![0u32; order.len() + 1];
+        for (series, _) in &self.sources {
+            source_starts[place[*series as usize] as usize + 1] += 1;
+        }
+        for i in 1..source_starts.len() {
+            source_starts[i] += source_starts[i - 1];
+        }
+        let mut next = source_starts.clone();
+        let mut sources = vec![Source { part: 0, ordinal: 0 }; self.sources.len()];
+        for (series, source) in &self.sources {
+            let slot = &mut next[place[*series as usize] as usize];
+            sources[*slot as usize] = *source;
+            *slot += 1;
+        }
+        let take = |from: &u32| *from as usize;
+        Ok(SelectedSeries {
+            labels: order.iter().map(|from| std::mem::take(&mut self.labels[take(from)])).collect(),
+            live: order.iter().map(|from| self.live[take(from)].take()).collect(),
+            source_starts,
+            sources,
+            parts: self.parts,
+            start_ms,
+            end_ms,
+            above: self.view.above,
+            _view: self.view.clone(),
+            _charge: self.charge,
+        })
+    }
+}
