@@ -59,10 +59,9 @@ impl LabelRegex {
     }
 
     pub fn is_match(&self, value: &str) -> bool {
-        match &self.0.shape {
-            Shape::Literals(literals) => literals.binary_search_by(|l| l.as_str().cmp(value)).is_ok(),
-            Shape::Globs(globs) => globs.iter().any(|glob| glob.matches(value)),
-            Shape::Other => self.0.engine.as_ref().is_some_and(|engine| engine.is_match(value)),
+        match &self.0.engine {
+            Some(engine) => engine.is_match(value),
+            None => self.0.shape.is_match(value),
         }
     }
 

@@ -1,9 +1,12 @@
 //! Go's `regexp.Regexp` as far as relabelling, functions and templates use it.
 
 use regex_automata::Input;
+use std::sync::Arc;
+
 use regex_automata::meta;
 use regex_automata::util::captures::Captures;
 
+use super::shape::{self, Shape};
 use super::{InvalidRegex, compile, go_syntax, parse};
 
 /// A compiled pattern. Comparable by its text; cloning shares the compiled form.
@@ -12,6 +15,8 @@ pub struct GoRegex {
     pattern: String,
     engine: meta::Regex,
     group_names: Vec<String>,
+    /// Decides whether an anchored pattern matches without the engine.
+    shortcut: Option<Arc<Shape>>,
 }
 
 impl PartialEq for GoRegex {
@@ -31,14 +36,20 @@ impl GoRegex {
     /// A pattern that must match the whole text and whose `.` matches newlines, as relabelling and
     /// `label_replace` have it. Errors show the pattern with what upstream puts around it.
     pub fn new_anchored(pattern: &str) -> Result<Self, InvalidRegex> {
-        Self::compile(pattern, &format!("^(?s:{pattern})$"))
+        let regex = Self::compile(pattern, &format!("^(?s:{pattern})$"))?;
+        // A pattern such as `a)(b` is valid only between the anchors.
+        let shape = go_syntax::translate(pattern)
+            .and_then(|translated| parse(&format!("(?s:{})", translated.pattern), pattern))
+            .map_or(Shape::Other, |hir| shape::analyse(&hir));
+        let shortcut = (shape != Shape::Other).then(|| Arc::new(shape));
+        Ok(Self { shortcut, ..regex })
     }
 
     fn compile(pattern: &str, whole: &str) -> Result<Self, InvalidRegex> {
         let translated = go_syntax::translate(whole)?;
         let hir = parse(&translated.pattern, whole)?;
         let engine = compile(&hir, whole)?;
-        Ok(Self { pattern: pattern.to_owned(), engine, group_names: translated.group_names })
+        Ok(Self { pattern: pattern.to_owned(), engine, group_names: translated.group_names, shortcut: None })
     }
 
     /// The pattern as it was given.
@@ -47,7 +58,10 @@ impl GoRegex {
     }
 
     pub fn is_match(&self, text: &str) -> bool {
-        self.engine.is_match(text)
+        match &self.shortcut {
+            Some(shape) => shape.is_match(text),
+            None => self.engine.is_match(text),
+        }
     }
 
     /// The leftmost match with its groups.

@@ -17,6 +17,17 @@ pub(super) enum Shape {
     Other,
 }
 
+impl Shape {
+    /// Whether the value matches; never for [`Shape::Other`], which does not know.
+    pub(super) fn is_match(&self, value: &str) -> bool {
+        match self {
+            Self::Literals(literals) => literals.binary_search_by(|l| l.as_str().cmp(value)).is_ok(),
+            Self::Globs(globs) => globs.iter().any(|glob| glob.matches(value)),
+            Self::Other => false,
+        }
+    }
+}
+
 /// Literals with gaps of any text between them.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Glob {

@@ -136,7 +136,7 @@ fn templates_expand_as_in_go() {
 
 /// The same pattern in the engine alone.
 fn engine_matches(pattern: &str, value: &str) -> bool {
-    GoRegex::new_anchored(pattern).unwrap().is_match(value)
+    GoRegex::new(&format!("^(?s:{pattern})$")).unwrap().is_match(value)
 }
 
 proptest! {
@@ -152,6 +152,7 @@ proptest! {
     ) {
         let pattern = parts.concat();
         let regex = LabelRegex::new(&pattern).unwrap();
+        prop_assert_eq!(GoRegex::new_anchored(&pattern).unwrap().is_match(&value), regex.is_match(&value));
         prop_assert_eq!(regex.is_match(&value), engine_matches(&pattern, &value), "{} on {}", pattern, value);
         if regex.is_match(&value) {
             prop_assert!(value.starts_with(regex.prefix()), "{} has prefix {}", pattern, regex.prefix());

@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 
 /// The JSON of a conformance file, or `None`, said aloud, where the data is absent.
-#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
-#[expect(clippy::panic, reason = "broken data fails the test")]
 pub(crate) fn json(path: &str) -> Option<serde_json::Value> {
     let root = std::env::var_os("SEXTANT_SHARED")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
@@ -17,7 +15,6 @@ pub(crate) fn json(path: &str) -> Option<serde_json::Value> {
 }
 
 /// [`json`] of a file that holds a list.
-#[expect(clippy::panic, reason = "broken data fails the test")]
 pub(crate) fn rows(path: &str) -> Vec<serde_json::Value> {
     match json(path) {
         Some(serde_json::Value::Array(rows)) => rows,
