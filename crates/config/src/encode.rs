@@ -32,13 +32,6 @@ pub(crate) fn to_yaml(record: &Record) -> String {
     text
 }
 
-/// Prints sections as one list.
-pub(crate) fn list_to_yaml<'a>(records: impl Iterator<Item = &'a Record>) -> String {
-    let mut text = String::new();
-    write_block(&mut text, &Out::List(records.map(section_out).collect()), 0);
-    text
-}
-
 fn section_out(record: &Record) -> Out {
     let mut entries = Vec::new();
     push_entries(record, record.schema, &mut entries);
@@ -65,7 +58,7 @@ fn value_out(value: &Value, kind: &Kind) -> Out {
         (Value::Float(value), _) => Out::Bare(float_text(*value)),
         (Value::Secret(text), _) if text.is_empty() => Out::Bare("null".to_owned()),
         (Value::Secret(_), _) => Out::Text(SECRET_SHOWN.to_owned()),
-        (Value::Str(text), Kind::Url | Kind::MaybeUrl) => Out::Text(crate::url::redacted(text)),
+        (Value::Str(text), Kind::MaybeUrl) => Out::Text(crate::url::redacted(text)),
         (Value::Str(text), _) => Out::Text(text.clone()),
         (Value::DurationMs(ms), _) => Out::Text(duration_text(*ms)),
         (Value::Bytes(bytes), _) => Out::Text(bytes_text(*bytes)),

@@ -15,6 +15,7 @@ mod encode;
 mod schema;
 mod suggest;
 
+pub mod check;
 pub mod error;
 pub mod path;
 pub mod prometheus;

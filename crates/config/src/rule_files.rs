@@ -281,14 +281,13 @@ fn promql_test(test: &Record) -> PromqlTest {
 /// Rules of several files that give the same series or alert: (name, labels) that occur more than
 /// once. promtool's `duplicate-rules` lint.
 pub fn duplicate_rules(files: &[RuleFile]) -> Vec<DuplicateRule> {
-    let mut seen: BTreeMap<(&str, Vec<(&String, &String)>), u32> = BTreeMap::new();
+    let mut seen = BTreeMap::new();
     let mut duplicates = Vec::new();
     for file in files {
         for group in &file.groups {
             for rule in &group.rules {
                 // Upstream looks at the rule's own labels only, and at records and alerts alike.
-                let key = (rule.name(), rule.labels.iter().collect::<Vec<_>>());
-                let count = seen.entry(key).or_insert(0);
+                let count = seen.entry((rule.name(), &rule.labels)).or_insert(0u32);
                 *count += 1;
                 if *count == 2 {
                     duplicates.push(DuplicateRule {

@@ -69,9 +69,7 @@ pub(crate) enum Kind {
     MaybeDuration,
     /// A size with a unit (`units.Base2Bytes`).
     Bytes,
-    /// A URL, parsed for validity; its password is printed as `xxxxx`.
-    Url,
-    /// A URL behind a pointer: absent and empty differ (`*config.URL`).
+    /// A URL that may be absent, parsed for validity; its password is printed as `xxxxx`.
     MaybeUrl,
     /// One of a few words; the function turns a text into the stored word or an error.
     Word(&'static str, fn(&str) -> Result<String, String>),
@@ -151,7 +149,7 @@ impl Kind {
             Self::Int => "int".to_owned(),
             Self::Uint => "uint".to_owned(),
             Self::Float => "float64".to_owned(),
-            Self::Str | Self::Path | Self::Duration | Self::MaybeDuration | Self::Url | Self::MaybeUrl => {
+            Self::Str | Self::Path | Self::Duration | Self::MaybeDuration | Self::MaybeUrl => {
                 "string".to_owned()
             }
             Self::LabelName | Self::Bytes | Self::Regex => "string".to_owned(),

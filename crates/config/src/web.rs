@@ -94,11 +94,11 @@ impl WebConfig {
     /// The files that must be readable for this configuration to work.
     pub fn files(&self) -> Vec<&str> {
         let sources = self.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key, &tls.client_ca]);
-        let path = |source| match source {
-            &PemSource::File(ref path) => Some(path.as_str()),
+        let paths = sources.filter_map(|source| match source {
+            PemSource::File(path) => Some(path.as_str()),
             _ => None,
-        };
-        sources.filter_map(path).collect()
+        });
+        paths.collect()
     }
 }
 

@@ -31,7 +31,7 @@ impl Value {
             Kind::Bool => Self::Bool(false),
             Kind::Int | Kind::Uint => Self::Int(0),
             Kind::Float => Self::Float(0.0),
-            Kind::Str | Kind::Path | Kind::Url | Kind::Word(..) | Kind::LabelName => Self::Str(String::new()),
+            Kind::Str | Kind::Path | Kind::Word(..) | Kind::LabelName => Self::Str(String::new()),
             Kind::Secret => Self::Secret(String::new()),
             Kind::Duration => Self::DurationMs(0),
             Kind::Bytes => Self::Bytes(0),
@@ -59,9 +59,9 @@ impl Value {
                 Kind::MaybeBool | Kind::MaybeDuration | Kind::MaybeUrl | Kind::Regex | Kind::MaybeSection(_),
             ) => false,
             (Self::Bool(value), _) => !value,
-            (Self::Int(value), _) | (Self::DurationMs(value), _) | (Self::Bytes(value), _) => *value == 0,
+            (Self::Int(value) | Self::DurationMs(value) | Self::Bytes(value), _) => *value == 0,
             (Self::Float(value), _) => *value == 0.0,
-            (Self::Str(value), _) | (Self::Secret(value), _) => value.is_empty(),
+            (Self::Str(value) | Self::Secret(value), _) => value.is_empty(),
             (Self::List(values), _) => values.is_empty(),
             (Self::StrMap(map), _) => map.is_empty(),
             (Self::Map(map), _) => map.is_empty(),
@@ -146,14 +146,12 @@ impl Record {
         if let Some(at) = direct {
             return Some((self, at));
         }
-        for value in self.schema.fields.iter().zip(&mut self.values) {
-            if let (Kind::Inline(_), Value::Section(inner)) = (&value.0.kind, value.1) {
-                if let Some(found) = inner.locate_mut(name) {
-                    return Some(found);
-                }
+        self.schema.fields.iter().zip(&mut self.values).find_map(|(field, value)| {
+            match (&field.kind, value) {
+                (Kind::Inline(_), Value::Section(inner)) => inner.locate_mut(name),
+                _ => None,
             }
-        }
-        None
+        })
     }
 
     pub(crate) fn get(&self, name: &str) -> &Value {

@@ -45,7 +45,7 @@ pub(super) fn decode(scalar: &Scalar, kind: &Kind) -> Outcome {
             Err(err) => Outcome::Broken(err.to_string()),
         },
         (Kind::Bytes, _) => decode_bytes(text),
-        (Kind::Url | Kind::MaybeUrl, _) => match crate::url::parse(text) {
+        (Kind::MaybeUrl, _) => match crate::url::parse(text) {
             Ok(_) => Outcome::Value(Value::Str(text.to_owned())),
             Err(err) => Outcome::Broken(err.to_string()),
         },

@@ -41,10 +41,8 @@ fn split_name(after: &str) -> (Option<&str>, &str) {
     let Some(first) = after.chars().next() else { return (None, after) };
     if first == '{' {
         let inner = &after[1..];
-        if let Some(special) = inner.chars().next().filter(|c| is_special(*c)) {
-            if inner[special.len_utf8()..].starts_with('}') {
-                return (Some(&inner[..1]), &inner[2..]);
-            }
+        if inner.starts_with(is_special) && inner[1..].starts_with('}') {
+            return (Some(&inner[..1]), &inner[2..]);
         }
         return match inner.find('}') {
             Some(0) => (None, &inner[1..]),

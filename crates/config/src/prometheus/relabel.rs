@@ -10,7 +10,8 @@ pub(crate) fn relabel_configs(owner: &Record, list: &str) -> Vec<RelabelConfig> 
     owner.sections(list).map(relabel_config).collect()
 }
 
-fn relabel_config(rule: &Record) -> RelabelConfig {
+/// One rule.
+pub(crate) fn relabel_config(rule: &Record) -> RelabelConfig {
     let default = RelabelConfig::default();
     RelabelConfig {
         source_labels: rule.strings("source_labels"),

@@ -107,11 +107,11 @@ fn check_azure_ad(azure: &mut Record) -> Result<(), String> {
             return Err(format!("the provided Azure {name} tenant_id is invalid"));
         }
     }
-    if let Some(Value::Section(identity)) = azure.get_mut("workload_identity") {
-        if !identity.has("token_file_path") {
-            let path = "/var/run/secrets/azure/tokens/azure-identity-token".to_owned();
-            identity.set("token_file_path", Value::Str(path));
-        }
+    if let Some(Value::Section(identity)) = azure.get_mut("workload_identity")
+        && !identity.has("token_file_path")
+    {
+        let path = "/var/run/secrets/azure/tokens/azure-identity-token".to_owned();
+        identity.set("token_file_path", Value::Str(path));
     }
     let scope_char = |c: char| c.is_ascii_alphanumeric() || c.is_whitespace() || "_:/.-".contains(c);
     if !azure.str("scope").chars().all(scope_char) {

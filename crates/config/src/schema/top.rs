@@ -257,17 +257,17 @@ pub(crate) fn fill_defaults(top: &mut Record) {
     if top.section("global").is_none_or(Record::is_zero) {
         top.set("global", Value::Section(Box::new(default_global(pos))));
     }
-    if let Some(Value::Section(runtime)) = top.get_mut("runtime") {
-        if !runtime.has("gogc") {
-            runtime.set("gogc", Value::Int(GOGC_DEFAULT));
-        }
+    if let Some(Value::Section(runtime)) = top.get_mut("runtime")
+        && !runtime.has("gogc")
+    {
+        runtime.set("gogc", Value::Int(GOGC_DEFAULT));
     }
-    if let Some(Value::Section(storage)) = top.get_mut("storage") {
-        if !storage.has("tsdb") {
-            let mut tsdb = Record::zero(&TSDB, pos);
-            tsdb.set("retention", Value::Section(Box::new(Record::zero(&RETENTION, pos))));
-            storage.set("tsdb", Value::Section(Box::new(tsdb)));
-        }
+    if let Some(Value::Section(storage)) = top.get_mut("storage")
+        && !storage.has("tsdb")
+    {
+        let mut tsdb = Record::zero(&TSDB, pos);
+        tsdb.set("retention", Value::Section(Box::new(Record::zero(&RETENTION, pos))));
+        storage.set("tsdb", Value::Section(Box::new(tsdb)));
     }
 }
 

@@ -1,18 +1,16 @@
 //! Events of the parser → tree.
 
-use std::borrow::Cow;
-
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
 use thiserror::Error;
 
 use super::{Node, NodeKind, Scalar, SourcePos};
 
 /// The largest text that is read.
-pub const TEXT_BYTES_MAX: usize = 64 << 20;
+pub(crate) const TEXT_BYTES_MAX: usize = 64 << 20;
 /// The most values a text may have once aliases are written out: no alias bomb grows past it.
-pub const NODE_COUNT_MAX: usize = 1_000_000;
+pub(crate) const NODE_COUNT_MAX: usize = 1_000_000;
 /// The deepest nesting.
-pub const DEPTH_MAX: usize = 200;
+pub(crate) const DEPTH_MAX: usize = 200;
 
 /// Why a text is no YAML document we accept.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -175,15 +173,9 @@ fn merged_entries(children: Vec<Node>) -> Result<Vec<(Node, Node)>, YamlError> {
     Ok(entries)
 }
 
-fn scalar_of(
-    text: &Cow<'_, str>,
-    style: ScalarStyle,
-    tag: Option<&Tag>,
-    pos: SourcePos,
-) -> Result<Scalar, YamlError> {
+fn scalar_of(text: &str, style: ScalarStyle, tag: Option<&Tag>, pos: SourcePos) -> Result<Scalar, YamlError> {
     let core_tag = tag.filter(|tag| tag.is_yaml_core_schema()).map(|tag| tag.suffix.as_str());
-    let mut scalar =
-        Scalar { text: text.to_string(), plain: style == ScalarStyle::Plain, invalid_utf8: None };
+    let mut scalar = Scalar { text: text.to_owned(), plain: style == ScalarStyle::Plain, invalid_utf8: None };
     match core_tag {
         Some("binary") => {
             let bytes = decode_base64(text)

@@ -60,12 +60,10 @@ impl Scalar {
         if let Some(int) = parse_int(&number) {
             return Resolved::Int(int);
         }
-        if is_yaml_float(&number) {
-            if let Ok(float) = number.parse::<f64>() {
-                return Resolved::Float(float);
-            }
+        match number.parse::<f64>() {
+            Ok(float) if is_yaml_float(&number) => Resolved::Float(float),
+            _ => Resolved::Str,
         }
-        Resolved::Str
     }
 }
 
