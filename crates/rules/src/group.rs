@@ -207,7 +207,7 @@ impl Group {
     }
 
     /// All series that would turn stale if the group vanished.
-    pub(crate) fn into_stale(&self) -> Vec<Labels> {
+    pub(crate) fn take_written(&self) -> Vec<Labels> {
         let mut series = std::mem::take(&mut self.state.lock().stale);
         for rule in &self.rules {
             series.append(&mut rule.last.lock().series);

@@ -244,7 +244,7 @@ fn relabel(
             builder.set(name, value);
         }
     }
-    if !model::relabel::process(&mut builder, configs) {
+    if !model::relabel::process_builder(&mut builder, configs) {
         return None;
     }
     Some(Notification { labels: builder.build(), ..alert.clone() })

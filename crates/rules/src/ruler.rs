@@ -12,7 +12,7 @@ use crate::alert::Alert;
 use crate::config::{RuleFile, RulesGlobal};
 use crate::group::{Equipment, Group, GroupDefaults, GroupKey, IterationReport, Tick, stale_sample};
 use crate::query::RuleSink;
-use crate::rule::{InvalidRule, RuleSurroundings};
+use crate::rule::{InvalidRule, Rule, RuleSurroundings};
 use crate::snapshot::{self, GroupSnapshot};
 
 /// Settings from the command line, the same for the life of the process.
@@ -191,7 +191,7 @@ impl RuleManager {
             group.stop();
             let due_ms = now_ms + 2 * group.interval_ms();
             let t_ms = now_ms - group.query_offset_ms();
-            self.retired.lock().push(Retired { due_ms, t_ms, series: group.into_stale() });
+            self.retired.lock().push(Retired { due_ms, t_ms, series: group.take_written() });
         }
         *self.groups.write() = new;
         Ok(report)
@@ -242,7 +242,7 @@ impl RuleManager {
     /// All pending and firing alerts.
     pub fn active_alerts(&self) -> Vec<Alert> {
         let groups = self.groups.read();
-        groups.values().flat_map(|group| group.rules.iter().flat_map(|rule| rule.active_alerts())).collect()
+        groups.values().flat_map(|group| group.rules.iter().flat_map(Rule::active_alerts)).collect()
     }
 
     /// The groups themselves, for runners that evaluate at times of their own.

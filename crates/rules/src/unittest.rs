@@ -19,7 +19,7 @@ use ql_promql::parser::{ParserOptions, parse_expr};
 use ql_promql::query::EngineOptions;
 
 use crate::alert::AlertState;
-use crate::config::{PromqlTest, RuleFile, RulesGlobal, UnitTestFile, UnitTestGroup};
+use crate::config::{PromqlTest, RuleConfig, RuleFile, RulesGlobal, UnitTestFile, UnitTestGroup};
 use crate::group::{Equipment, Group};
 use crate::query::{OneHand, RuleQuery as _};
 use crate::ruler::{RuleManager, RuleOptions};
@@ -233,7 +233,7 @@ impl<'a> Run<'a> {
 /// Names of alerts that tests ask for and no rule defines: most likely a slip of the pen.
 pub fn unknown_alert_names(file: &UnitTestFile, rules: &[RuleFile]) -> Vec<String> {
     let defined: BTreeSet<&str> =
-        rules.iter().flat_map(|f| &f.groups).flat_map(|g| &g.rules).map(|rule| rule.name()).collect();
+        rules.iter().flat_map(|f| &f.groups).flat_map(|g| &g.rules).map(RuleConfig::name).collect();
     let asked = file.tests.iter().flat_map(|test| &test.alert_tests).map(|test| test.alertname.as_str());
     let unknown: BTreeSet<&str> = asked.filter(|name| !defined.contains(name)).collect();
     unknown.into_iter().map(str::to_owned).collect()

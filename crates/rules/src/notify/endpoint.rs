@@ -39,7 +39,7 @@ pub fn discovered<'a>(
             builder.set(PATH, &path);
         }
         let before = url(&builder.build());
-        if !model::relabel::process(&mut builder, relabel) {
+        if !model::relabel::process_builder(&mut builder, relabel) {
             found.dropped.push(before);
             continue;
         }
