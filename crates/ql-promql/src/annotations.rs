@@ -116,8 +116,8 @@ impl Annotation {
             }
             Self::ForcedMonotonicity { extent, .. } => format!(
                 ", from buckets {} to {}, with a max diff of {}, over {} samples from {} to {}",
-                go_g(extent.bucket_min),
-                go_g(extent.bucket_max),
+                gofloat::format_g(extent.bucket_min),
+                gofloat::format_g(extent.bucket_max),
                 gofloat::format_g_precision(extent.diff_max, 2),
                 extent.n_more + 1,
                 rfc3339_seconds(extent.ts_min_ms),
@@ -146,16 +146,6 @@ impl Annotation {
             }
             _ => {}
         }
-    }
-}
-
-/// Go's `%g`, which switches to an exponent at 21 digits.
-pub(crate) fn go_g(v: f64) -> String {
-    let magnitude = v.abs();
-    if v == 0.0 || !v.is_finite() || (1e-4..1e21).contains(&magnitude) {
-        gofloat::format_f(v)
-    } else {
-        gofloat::format_e(v)
     }
 }
 
@@ -194,11 +184,11 @@ impl fmt::Display for Annotation {
             Self::InvalidRatio { ratio, capped_to } => write!(
                 f,
                 "ratio value should be between -1 and 1, got {}, capping to {}",
-                go_g(*ratio),
-                go_g(*capped_to)
+                gofloat::format_g(*ratio),
+                gofloat::format_g(*capped_to)
             ),
             Self::InvalidQuantile { quantile } => {
-                write!(f, "quantile value should be between 0 and 1, got {}", go_g(*quantile))
+                write!(f, "quantile value should be between 0 and 1, got {}", gofloat::format_g(*quantile))
             }
             Self::BadBucketLabel { metric, label } => write!(
                 f,

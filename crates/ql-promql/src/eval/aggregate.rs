@@ -8,7 +8,7 @@ use model::histogram::{CounterResetHint, HistogramMean, HistogramSum, Incompatib
 use model::labels::METRIC_NAME;
 use model::{FloatHistogram, Labels};
 
-use crate::annotations::{Annotation, Annotations, HistogramOperation, go_g};
+use crate::annotations::{Annotation, Annotations, HistogramOperation};
 use crate::ast::{AggregateOp, StringLiteral};
 use crate::eval::block::Block;
 use crate::eval::error::EvalError;
@@ -433,5 +433,5 @@ pub(crate) fn param_bounds(param: &[f64]) -> (f64, f64) {
 
 /// The error of a parameter that fits no integer.
 pub(crate) fn out_of_range(value: f64, how: &str) -> EvalError {
-    EvalError::Execution(format!("Scalar value {} {how} int64", go_g(value)))
+    EvalError::Execution(format!("Scalar value {} {how} int64", base::gofloat::format_g(value)))
 }

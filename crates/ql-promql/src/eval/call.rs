@@ -62,6 +62,10 @@ impl Evaluator<'_> {
         if take == Take::StartTimestamp && !self.options.use_start_timestamps {
             return Ok(Block::new(grid.n_steps));
         }
+        // Upstream holds the samples of the last step beside the result.
+        let last = grid.n_steps - 1;
+        let n_last = (0..block.n_rows()).filter(|row| block.has_float(*row, last)).count();
+        self.held.touch(block.n_samples() + n_last)?;
         self.drop_names(&mut block);
         self.finish_steps(&mut block, grid)?;
         Ok(block)

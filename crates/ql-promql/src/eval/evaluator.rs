@@ -53,6 +53,7 @@ impl Evaluator<'_> {
     /// The value of a scalar node at each step.
     pub(crate) fn scalar(&mut self, node: &Node<'_>, grid: Grid) -> Result<Vec<f64>, EvalError> {
         if let Node::Number(value) = node {
+            self.held.add(grid.n_steps)?;
             return Ok(vec![*value; grid.n_steps]);
         }
         let block = self.eval(node, grid)?;

@@ -114,6 +114,13 @@ impl Tally {
                 *at += part.total;
             }
         }
+        if outer.n_steps <= 1 {
+            self.read += part.read;
+            if let Some(at) = self.read_per_step.first_mut() {
+                *at += part.read;
+            }
+            return;
+        }
         for (step, read) in part.read_per_step.iter().enumerate().filter(|(_, read)| **read > 0) {
             let at_ms = inner.time_ms(step) + shift.offset_ms;
             let Some(target) = step_seeing(outer, at_ms, shift.range_ms) else { continue };
@@ -145,13 +152,11 @@ pub(crate) struct SubqueryShift {
     pub(crate) with_total: bool,
 }
 
-/// The first step of `outer` at or after `at_ms` whose window of `range_ms` holds it.
+/// The first step of `outer` at or after `at_ms`, or its last, if that step's window of `range_ms`
+/// (0 for any) holds `at_ms`.
 fn step_seeing(outer: Grid, at_ms: i64, range_ms: i64) -> Option<usize> {
     let behind_ms = at_ms - outer.start_ms;
     let step = if behind_ms <= 0 { 0 } else { (behind_ms + outer.step_ms - 1) / outer.step_ms };
-    let step = usize::try_from(step).ok()?;
-    if range_ms == 0 {
-        return Some(step.min(outer.n_steps.saturating_sub(1)));
-    }
-    (step < outer.n_steps && at_ms > outer.time_ms(step) - range_ms).then_some(step)
+    let step = usize::try_from(step).ok()?.min(outer.n_steps.saturating_sub(1));
+    (range_ms == 0 || at_ms > outer.time_ms(step) - range_ms).then_some(step)
 }

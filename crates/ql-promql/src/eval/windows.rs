@@ -256,7 +256,7 @@ fn slide(
     let (before_ms, after_ms) = call.margins_ms();
     let (mut floats, mut histograms) = (Slider::default(), Slider::default());
     let mut any_float = false;
-    let mut n_out = 0;
+    let (mut n_out, mut shown) = (0, 0);
     for step in 0..call.grid.n_steps {
         let end_ms = call.end_ms(step);
         let start_ms = end_ms - call.range_ms;
@@ -275,10 +275,11 @@ fn slide(
             eval_ms: call.grid.time_ms(step),
         };
         if window.n_samples() == 0 {
+            shown = 0;
             continue;
         }
-        let weight = count_window(call, &window, step, end_ms + after_ms, tally);
-        held.touch(weight + n_out)?;
+        shown = count_window(call, &window, step, end_ms + after_ms, tally);
+        held.touch(shown)?;
         let mut context = WindowContext {
             labels,
             scalars: &call.scalars[step * call.n_scalars..(step + 1) * call.n_scalars],
@@ -306,7 +307,8 @@ fn slide(
     if any_float && matches!(call.name, "rate" | "increase") {
         annotate_non_counter(labels, call.position, annotations, options.type_and_unit_labels);
     }
-    held.add(n_out)
+    held.add(n_out)?;
+    held.touch(shown)
 }
 
 /// Counts the samples of a window, and those that no earlier window showed.

@@ -27,7 +27,9 @@ fn check(folder: &Path, name: &str) {
     let file = folder.join(format!("{name}.test"));
     let text = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     let report = promqltest::run(&text).unwrap_or_else(|e| panic!("{name}.test:{e}"));
-    assert!(report.n_evals > 0, "{name}.test evaluates nothing");
+    let stated = text.lines().filter(|line| line.trim_start().starts_with("eval")).count();
+    assert!(stated > 0 && report.n_evals == stated, "{name}.test states {stated}, ran {}", report.n_evals);
+    assert!(report.n_queries >= report.n_evals);
     if report.failures.is_empty() {
         return;
     }
