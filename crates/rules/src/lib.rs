@@ -2,14 +2,14 @@
 //! machines. Time, queries, writes, threads and HTTP are the caller's: nothing here waits, and
 //! nothing here knows a store or a socket.
 
-mod alert;
+pub mod alert;
 pub mod config;
-mod group;
+pub mod group;
 pub mod notify;
-mod query;
-mod rule;
-mod ruler;
-mod snapshot;
+pub mod query;
+pub mod rule;
+pub mod ruler;
+pub mod snapshot;
 pub mod unittest;
 
 pub use alert::{Alert, AlertState, RESOLVED_RETENTION_MS};
