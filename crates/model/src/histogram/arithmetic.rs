@@ -232,15 +232,14 @@ impl FloatHistogram {
             if threshold <= self.zero_threshold {
                 return wider;
             }
-            let positive_end = wider.absorb(self.iter_positive(), c.map(|c| c.positive_buckets.as_slice()));
-            let negative_start = positive_end.max(threshold);
-            wider.threshold = negative_start;
-            let negative_end = wider.absorb(self.iter_negative(), c.map(|c| c.negative_buckets.as_slice()));
-            if negative_end <= negative_start {
-                return wider;
+            wider.threshold = wider.absorb(self.iter_positive(), c.map(|c| c.positive_buckets.as_slice()));
+            let end = wider.absorb(self.iter_negative(), c.map(|c| c.negative_buckets.as_slice()));
+            if end > wider.threshold {
+                // The negative side moved the threshold: what was taken from the positive side is void.
+                threshold = end;
+                continue;
             }
-            // The negative side moved the threshold: what was taken from the positive side is void.
-            threshold = negative_end;
+            return wider;
         }
     }
 

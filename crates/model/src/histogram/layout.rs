@@ -42,7 +42,7 @@ impl SpanBuilder {
 
 /// The index in `target_schema` of the bucket that contains bucket `index` of a finer schema.
 pub(super) fn coarser_index(index: i32, schema: i32, target_schema: i32) -> i32 {
-    let shift = (schema - target_schema).clamp(0, 31);
+    let shift = schema.saturating_sub(target_schema).clamp(0, 31);
     (index.wrapping_sub(1) >> shift).wrapping_add(1)
 }
 
