@@ -76,8 +76,14 @@ fn accepted_values<I: LabelIndex>(index: &I, matcher: &Matcher) -> Result<Roarin
     let name = &matcher.name;
     let positive = matcher.op == MatchOp::Regex;
     let regex = matcher.regex().expect("regex matchers hold their pattern");
-    let _ = regex;
-    let prefix = "";
+    if let Some(literals) = regex.literals() {
+        let mut all = RoaringBitmap::new();
+        for literal in literals {
+            all |= index.with_value(name, literal)?;
+        }
+        return Ok(all);
+    }
+    let prefix = regex.prefix();
     index.with_values(name, prefix, &mut |value| matcher.matches(value) == positive)
 }
 

@@ -184,9 +184,12 @@ impl MetricStore {
                 lost.segment, lost.at_byte, lost.from, lost.to
             ));
         }
-        report.problems.extend(recovery.damaged_headers.iter().map(|name| {
-            format!("journal segment {name} has a damaged header")
-        }));
+        report.problems.extend(
+            recovery
+                .damaged_headers
+                .iter()
+                .map(|name| format!("journal segment {name} has a damaged header")),
+        );
         store._dir = Some(dir);
         Ok((store, report))
     }

@@ -123,7 +123,12 @@ impl Shared {
         }
     }
 
-    fn admit_metadata(&self, tenant: &TenantLive, batch: &SeriesBatch, records: &mut Records<'_>) -> Vec<usize> {
+    fn admit_metadata(
+        &self,
+        tenant: &TenantLive,
+        batch: &SeriesBatch,
+        records: &mut Records<'_>,
+    ) -> Vec<usize> {
         if batch.metadata.is_empty() {
             return Vec::new();
         }

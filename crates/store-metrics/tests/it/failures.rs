@@ -1,0 +1,135 @@
+//! Damage, full disks and exhausted memory: a clear answer, and nothing else lost.
+
+use base::{Budget, CancelToken};
+use model::{Labels, Matcher};
+use store_metrics::{AppendError, AppendOptions, StoreError, StoreOptions};
+use vfs::FaultPlan;
+
+use crate::bench::{Bench, NOW_MS, labels};
+
+fn rows(labels: &[Labels], t: i64) -> Vec<(&Labels, i64, f64)> {
+    labels.iter().enumerate().map(|(i, l)| (l, t, i as f64 / 3.0)).collect()
+}
+
+#[test]
+fn a_flipped_bit_in_a_part_is_named_and_costs_only_that_part() {
+    let fleet: Vec<Labels> = (0..50).map(|i| labels(&[("__name__", "m"), ("i", &i.to_string())])).collect();
+    let mut bench = Bench::new();
+    bench.append(&rows(&fleet, NOW_MS - 2 * 24 * 3_600_000));
+    bench.store().cut().unwrap();
+    bench.append(&rows(&fleet, NOW_MS));
+    bench.store().cut().unwrap();
+    let files = bench.disk.files();
+    let parts: Vec<_> =
+        files.iter().filter(|(path, _)| path.extension().is_some_and(|e| e == "part")).collect();
+    assert_eq!(parts.len(), 2);
+    let (path, len) = parts[0];
+    let mut n_refused = 0;
+    for byte in (8..*len).step_by(37) {
+        bench.disk.flip_bit(path, byte * 8 + 3).unwrap();
+        bench.open();
+        let view = bench.store().view();
+        let (budget, cancel) = (Budget::unlimited(), CancelToken::unbounded());
+        let mut failed = false;
+        let mut n_read = 0;
+        match view.select(&bench.tenant, &[], i64::MIN, i64::MAX, &budget, &cancel) {
+            Err(StoreError::Corrupt { .. } | StoreError::Storage(_)) => failed = true,
+            Err(other) => panic!("{other}"),
+            Ok(selected) => {
+                let mut columns = store_metrics::SampleColumns::default();
+                for i in 0..selected.len() {
+                    match selected.read(i, &mut columns) {
+                        Ok(()) => n_read += columns.n_samples(),
+                        Err(StoreError::Corrupt { .. }) => failed = true,
+                        Err(other) => panic!("{other}"),
+                    }
+                }
+            }
+        }
+        assert!(failed || n_read == 100, "byte {byte}: {n_read} samples and no error");
+        n_refused += usize::from(failed);
+        // The other part answers for its time as if nothing had happened.
+        let (one, other) = (NOW_MS - 2 * 24 * 3_600_000, NOW_MS);
+        let good = [one, other].into_iter().filter(|t| {
+            let selected = view.select(&bench.tenant, &[], *t, *t, &budget, &cancel);
+            selected.is_ok_and(|selected| {
+                let mut columns = store_metrics::SampleColumns::default();
+                selected.len() == 50 && (0..50).all(|i| selected.read(i, &mut columns).is_ok())
+            })
+        });
+        assert!(good.count() >= 1, "byte {byte}");
+        bench.disk.flip_bit(path, byte * 8 + 3).unwrap();
+    }
+    assert!(n_refused > 10, "{n_refused}");
+}
+
+#[test]
+fn a_full_disk_makes_the_store_read_only_until_there_is_room() {
+    let fleet: Vec<Labels> = (0..200).map(|i| labels(&[("__name__", "m"), ("i", &i.to_string())])).collect();
+    let mut bench = Bench::new();
+    bench.append(&rows(&fleet, NOW_MS - 1_000_000));
+    let before = bench.read_all();
+    let used: u64 = bench.disk.files().iter().map(|(_, len)| len).sum();
+    bench.disk.set_plan(FaultPlan { capacity_bytes: Some(used + 64), ..FaultPlan::default() });
+    let batch = bench.batch(&rows(&fleet, NOW_MS));
+    let refused = bench.store().append(&batch, AppendOptions::default()).unwrap_err();
+    assert!(matches!(refused, AppendError::ReadOnly(_)), "{refused}");
+    assert!(bench.store().read_only_reason().is_some() && bench.store().stats().read_only);
+    assert!(bench.store().cut().is_err(), "no room for a part either");
+    assert_eq!(bench.read_all(), before, "queries go on");
+    bench.disk.set_plan(FaultPlan::default());
+    assert_eq!(bench.store().append(&batch, AppendOptions::default()).unwrap().accepted, 200);
+    assert_eq!(bench.store().read_only_reason(), None, "and it recovers by itself");
+    bench.store().cut().unwrap();
+    let after = bench.read_all();
+    assert!(after.values().all(|rows| rows.len() == 2));
+    bench.crash();
+    assert_eq!(bench.read_all(), after);
+}
+
+#[test]
+fn memory_refuses_new_series_first_and_then_samples() {
+    let options = StoreOptions { budget: Budget::new("store", 300_000), ..StoreOptions::default() };
+    let bench = Bench::with(options);
+    let old = labels(&[("__name__", "old")]);
+    bench.append(&[(&old, NOW_MS - 1_000_000, 0.0)]);
+    let mut n_refused = 0;
+    for i in 0..2_000 {
+        let fresh = labels(&[("__name__", "fresh"), ("i", &i.to_string())]);
+        n_refused += bench.append(&[(&fresh, NOW_MS, 1.0)]).rejected.series_memory;
+    }
+    assert!(n_refused > 500, "{n_refused}");
+    assert_eq!(bench.append(&[(&old, NOW_MS - 999_999, 1.0)]).accepted, 1, "existing series go on");
+    let mut refused = None;
+    for i in 0..100_000 {
+        let rows: Vec<_> =
+            (0..50).map(|j| (&old, NOW_MS - 900_000 + i * 50 + j, (j as f64).sqrt())).collect();
+        if let Err(error) = bench.store().append(&bench.batch(&rows), AppendOptions::default()) {
+            refused = Some(error);
+            break;
+        }
+    }
+    assert!(matches!(refused, Some(AppendError::Budget(_))), "{refused:?}");
+    bench.store().cut().unwrap();
+    assert_eq!(bench.append(&[(&old, NOW_MS, 1.0)]).accepted, 1, "a cut makes room");
+    let error = bench.store().view().select(
+        &bench.tenant,
+        &[],
+        0,
+        NOW_MS,
+        &Budget::new("query", 1_000),
+        &CancelToken::unbounded(),
+    );
+    assert!(matches!(error, Err(StoreError::Budget(_))));
+    let cancelled = CancelToken::unbounded();
+    cancelled.cancel();
+    let error = bench.store().view().select(
+        &bench.tenant,
+        &[Matcher::equal("a", "b")],
+        0,
+        NOW_MS,
+        &Budget::unlimited(),
+        &cancelled,
+    );
+    assert!(matches!(error, Err(StoreError::Cancelled(_))));
+}

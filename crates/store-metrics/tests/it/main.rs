@@ -1,0 +1,7 @@
+//! The store as its owner sees it.
+
+mod bench;
+mod failures;
+mod matchers;
+mod model_run;
+mod walk;
