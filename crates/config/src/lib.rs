@@ -22,6 +22,7 @@ pub mod prometheus;
 pub mod reload;
 pub mod rule_files;
 pub mod sextant;
+pub mod target_groups;
 pub mod url;
 pub mod web;
 
@@ -30,4 +31,5 @@ pub use prometheus::client::parse_http_client_file;
 pub use prometheus::{Environment, Mode, PrometheusConfig};
 pub use rule_files::{RuleFileOptions, parse_rule_file, parse_unit_test_file};
 pub use sextant::SextantConfig;
+pub use target_groups::parse_target_groups;
 pub use web::WebConfig;

@@ -3,6 +3,7 @@
 use config::prometheus::otlp::TranslationStrategy;
 use config::prometheus::remote::RemoteWriteMessage;
 use config::{Mode, PrometheusConfig};
+use scrape::sd_config::SdConfig;
 
 use crate::shared::{data, read};
 
@@ -63,7 +64,7 @@ fn jobs_have_upstreams_values() {
     assert_eq!(prometheus.fallback_protocol.unwrap().as_str(), "PrometheusText0.0.4");
     assert_eq!(prometheus.protocols.len(), 4);
     assert_eq!(prometheus.relabel.len(), 6);
-    let mechanisms: Vec<&str> = prometheus.sd.iter().map(|sd| sd.mechanism()).collect();
+    let mechanisms: Vec<&str> = prometheus.sd.iter().map(SdConfig::mechanism).collect();
     assert_eq!(mechanisms, ["file", "file", "static"]);
     let header = &prometheus.http.headers["foo"];
     assert_eq!(
@@ -79,7 +80,7 @@ fn jobs_have_upstreams_values() {
     assert_eq!((service_x.relabel.len(), service_x.metric_relabel.len()), (6, 1));
     assert_eq!(job("hetzner").protocols.len(), 5, "native histograms ask for protobuf first");
     let discovered = config.scrape_configs.iter().flat_map(|job| &job.sd);
-    let mut mechanisms: Vec<&str> = discovered.map(|sd| sd.mechanism()).collect();
+    let mut mechanisms: Vec<&str> = discovered.map(SdConfig::mechanism).collect();
     mechanisms.sort_unstable();
     mechanisms.dedup();
     assert_eq!(mechanisms.len(), 30, "{mechanisms:?}");
@@ -111,4 +112,97 @@ fn an_empty_file_prints_upstreams_defaults() {
                 translation_strategy: UnderscoreEscapingWithSuffixes\n  label_name_underscore_sanitization: true\n  \
                 label_name_preserve_multiple_underscores: true\n";
     assert_eq!(config.to_yaml(), want);
+}
+
+/// The values that follow from small files: (text, job's or global's values).
+#[test]
+fn globals_and_jobs_complete_each_other() {
+    let parse = |text: &str| PrometheusConfig::parse(text, "x.yml", &|_| None, Mode::Server);
+    for (text, interval_ms, timeout_ms) in [
+        ("", 60_000, 10_000),
+        ("global:", 60_000, 10_000),
+        ("global: {scrape_interval: 5s}", 5_000, 5_000),
+        ("global: {scrape_interval: 5s, scrape_timeout: 3s}", 5_000, 3_000),
+        ("global: {scrape_timeout: 50s}", 60_000, 50_000),
+        ("global: {scrape_interval: 0s}", 60_000, 10_000),
+    ] {
+        let global = parse(text).unwrap().global;
+        assert_eq!(
+            (global.scrape_interval_ms, global.scrape_timeout_ms),
+            (interval_ms, timeout_ms),
+            "{text}"
+        );
+    }
+    for (global, job, validation, escaping) in [
+        ("", "", "utf8", "allow-utf-8"),
+        ("metric_name_validation_scheme: legacy", "", "legacy", "underscores"),
+        ("", "metric_name_validation_scheme: legacy", "legacy", "underscores"),
+        (
+            "metric_name_validation_scheme: legacy",
+            "metric_name_validation_scheme: utf8",
+            "utf8",
+            "allow-utf-8",
+        ),
+        ("metric_name_escaping_scheme: dots", "", "utf8", "dots"),
+        ("metric_name_escaping_scheme: dots", "metric_name_validation_scheme: utf8", "utf8", "allow-utf-8"),
+        ("metric_name_escaping_scheme: dots", "metric_name_escaping_scheme: values", "utf8", "values"),
+    ] {
+        let text = format!("global: {{{global}}}\nscrape_configs:\n- job_name: j\n  {job}\n");
+        let printed = &parse(&text).unwrap().scrape_configs[0].yaml;
+        for (name, want) in [("validation", validation), ("escaping", escaping)] {
+            let line = format!("metric_name_{name}_scheme: {want}\n");
+            assert!(printed.contains(&line), "{text}\n{printed}");
+        }
+    }
+    for (text, want) in [
+        ("global: {scrape_timeout: 2m}", "global scrape timeout greater than scrape interval"),
+        ("global: {scrape_protocols: []}", "scrape_protocols cannot be empty for global config"),
+        (
+            "global: {metric_name_escaping_scheme: x}\nscrape_configs: [{job_name: j}]",
+            "unknown global name escaping method",
+        ),
+        ("global: {external_labels: {a: 1, a: 2}}", "key \"a\" already set in map"),
+        ("scrape_configs: [{job_name: j, honor_labels: [1]}]", "cannot unmarshal !!seq into bool"),
+        ("scrape_configs: {job_name: j}", "cannot unmarshal !!map into []"),
+        ("otlp: {translation_strategy: Other}", "unsupported OTLP translation strategy \"Other\""),
+        ("rule_files: [x, [y]]", "cannot unmarshal !!seq into string"),
+        ("a: b: c", "yaml: line 1:"),
+    ] {
+        let err = parse(text).unwrap_err().to_string();
+        assert!(err.starts_with("parsing YAML file x.yml: ") && err.contains(want), "{text}: {err}");
+    }
+}
+
+#[test]
+fn external_labels_take_the_environment() {
+    let environment = |name: &str| (name == "TEST").then(|| "TestValue".to_owned());
+    let Some(folder) = data("conformance/metrics/prometheus/config/testdata") else { return };
+    let text = read(&folder.join("external_labels.good.yml"));
+    let with = PrometheusConfig::parse(&text, "x.yml", &environment, Mode::Server).unwrap();
+    let without = PrometheusConfig::parse(&text, "x.yml", &|_| None, Mode::Server).unwrap();
+    let labels = |config: &PrometheusConfig| config.global.external_labels.to_string();
+    assert_eq!(
+        labels(&with),
+        r#"{bar="foo", baz="fooTestValuebar", foo="TestValue", qux="foo${TEST}", xyz="foo$bar"}"#
+    );
+    assert_eq!(labels(&without), r#"{bar="foo", baz="foobar", qux="foo${TEST}", xyz="foo$bar"}"#);
+    // An empty label is no label; it is still shown.
+    assert!(without.to_yaml().contains("foo: \"\""));
+    assert_eq!(without.warnings.len(), 2);
+}
+
+#[test]
+fn azure_ad_files_load_or_fail_by_their_names() {
+    let Some(folder) = data("conformance/metrics/prometheus/storage/remote/azuread/testdata") else { return };
+    let mut wrong = Vec::new();
+    for name in crate::shared::file_names(&folder) {
+        let inside: Vec<String> =
+            read(&folder.join(&name)).lines().map(|line| format!("    {line}")).collect();
+        let text = format!("remote_write:\n- url: http://x\n  azuread:\n{}\n", inside.join("\n"));
+        let loaded = PrometheusConfig::parse(&text, "x.yml", &|_| None, Mode::Server);
+        if loaded.is_err() != name.contains("_bad_") {
+            wrong.push(format!("{name}: {loaded:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use config::{RuleFileOptions, parse_rule_file, parse_unit_test_file};
 use ql_promql::parser::ParserOptions;
-use rules::config::RuleFile;
+use rules::config::{RuleConfig, RuleFile};
 
 use crate::shared::{data, file_names, read};
 
@@ -94,8 +94,7 @@ fn files_of_other_projects_load_where_they_are_plain_prometheus() {
 fn the_seeds_rules_load() {
     let Some(folder) = data("seed") else { return };
     let file = load(&folder, "alerts.yaml").unwrap();
-    let names: Vec<&str> =
-        file.groups.iter().flat_map(|group| &group.rules).map(|rule| rule.name()).collect();
+    let names: Vec<&str> = file.groups.iter().flat_map(|group| &group.rules).map(RuleConfig::name).collect();
     assert!(names.contains(&"HighErrorRate") && names.contains(&"DatabaseDown"), "{names:?}");
 }
 
