@@ -2,12 +2,15 @@
 
 use std::fmt;
 
-use base::Rng;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{Clock, ManualClock, Rng};
 use store_core::TimeRange;
 use vfs::{FaultPlan, FaultVfs};
 
 use crate::model::Model;
-use crate::subject::{Row, Subject};
+use crate::subject::{Row, Settings, Subject};
 use crate::toy_store::ToyStore;
 
 /// What a run did.
@@ -17,11 +20,26 @@ pub struct SimReport {
     pub steps: u64,
     pub appends: u64,
     pub refused_appends: u64,
+    /// Those that succeeded, as the next two.
     pub cuts: u64,
     pub deletions: u64,
     pub rounds: u64,
     pub crashes: u64,
     pub rows_compared: u64,
+}
+
+impl SimReport {
+    /// Adds another run's counts.
+    pub fn add(&mut self, other: &Self) {
+        self.steps += other.steps;
+        self.appends += other.appends;
+        self.refused_appends += other.refused_appends;
+        self.cuts += other.cuts;
+        self.deletions += other.deletions;
+        self.rounds += other.rounds;
+        self.crashes += other.crashes;
+        self.rows_compared += other.rows_compared;
+    }
 }
 
 /// A promise that was broken, and how to see it again.
@@ -64,7 +82,7 @@ struct Sim<S> {
     /// `None` after a failed start, until the next crash.
     store: Option<S>,
     model: Model,
-    now_ms: i64,
+    settings: Settings,
     next_value: u64,
     next_late_ms: i64,
     report: SimReport,
@@ -77,13 +95,21 @@ const KEEP_MS: i64 = 400 * TICK_MS;
 impl<S: Subject> Sim<S> {
     fn new(seed: u64) -> Result<Self, SimFailure> {
         let vfs = FaultVfs::new(seed, FaultPlan::default());
-        let store = S::open(&vfs).map_err(|what| SimFailure { store: S::NAME, seed, step: 0, what })?;
+        let settings = Settings {
+            clock: Arc::new(ManualClock::new(1_000_000_000_000)),
+            keep_ms: KEEP_MS,
+            windows_ms: vec![20 * TICK_MS, 80 * TICK_MS, 320 * TICK_MS],
+            grace_ms: 2 * TICK_MS,
+            segment_bytes_max: 4_000,
+        };
+        let store =
+            S::open(&vfs, &settings).map_err(|what| SimFailure { store: S::NAME, seed, step: 0, what })?;
         let mut sim = Self {
             rng: Rng::new(seed),
             vfs,
             store: Some(store),
             model: Model::default(),
-            now_ms: 1_000_000_000_000,
+            settings,
             next_value: 0,
             next_late_ms: 1,
             report: SimReport { seed, ..SimReport::default() },
@@ -115,27 +141,30 @@ impl<S: Subject> Sim<S> {
     }
 
     fn step(&mut self) -> Result<(), String> {
-        self.now_ms += TICK_MS;
+        self.settings.clock.advance(Duration::from_millis(TICK_MS.unsigned_abs()));
         if self.vfs.is_powered_off() || self.store.is_none() || self.rng.one_in(60) {
             return self.crash();
         }
         match self.rng.below(20) {
             0..12 => self.append(),
             12..15 => {
-                self.report.cuts += 1;
-                let _ = self.store_mut().cut();
+                let done = self.store_mut().cut().is_ok();
+                self.report.cuts += u64::from(done);
             }
             15 => self.delete(),
             16..18 => {
-                self.report.rounds += 1;
-                self.model.expired(self.now_ms - KEEP_MS);
-                let now_ms = self.now_ms;
-                let _ = self.store_mut().maintain(now_ms, KEEP_MS);
+                self.model.expired(self.now_ms() - KEEP_MS);
+                let done = self.store_mut().maintain().is_ok();
+                self.report.rounds += u64::from(done);
             }
             18 => self.vfs.set_plan(FaultPlan::default()),
             _ => return self.compare(),
         }
         Ok(())
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.settings.clock.now_ms()
     }
 
     fn store_mut(&mut self) -> &mut S {
@@ -150,9 +179,9 @@ impl<S: Subject> Sim<S> {
                 // Unique, and now and then in a window that was compacted long ago.
                 self.next_late_ms += 1;
                 let back = i64::try_from(self.rng.below(300)).expect("small") * TICK_MS;
-                self.now_ms - back - TICK_MS + self.next_late_ms % (TICK_MS / 2)
+                self.now_ms() - back - TICK_MS + self.next_late_ms % (TICK_MS / 2)
             } else {
-                self.now_ms + TICK_MS / 2 + rows.len() as i64
+                self.now_ms() + TICK_MS / 2 + rows.len() as i64
             };
             rows.push(Row { t_ms, value: self.next_value });
             self.next_value += 1;
@@ -172,10 +201,10 @@ impl<S: Subject> Sim<S> {
     fn delete(&mut self) {
         let last_byte = self.rng.next_u64().to_le_bytes()[0];
         let back = i64::try_from(self.rng.below(400)).expect("small") * TICK_MS;
-        let time = TimeRange { min_ms: self.now_ms - back, max_ms: self.now_ms };
+        let time = TimeRange { min_ms: self.now_ms() - back, max_ms: self.now_ms() };
         let acknowledged = self.store_mut().delete(last_byte, time).is_ok();
         self.model.deleted(last_byte, time, acknowledged);
-        self.report.deletions += 1;
+        self.report.deletions += u64::from(acknowledged);
     }
 
     fn compare(&mut self) -> Result<(), String> {
@@ -192,7 +221,8 @@ impl<S: Subject> Sim<S> {
         self.store = None;
         self.vfs = self.vfs.crash();
         self.vfs.set_plan(FaultPlan::default());
-        let store = S::open(&self.vfs).map_err(|e| format!("does not start after a crash: {e}"))?;
+        let store =
+            S::open(&self.vfs, &self.settings).map_err(|e| format!("does not start after a crash: {e}"))?;
         let rows = store.rows().map_err(|e| format!("cannot be read after a crash: {e}"))?;
         self.report.rows_compared += rows.len() as u64;
         self.model.check(&rows, false)?;
@@ -210,7 +240,8 @@ impl<S: Subject> Sim<S> {
             return Err(format!("defects: {defects:?}"));
         }
         S::rebuild(&self.vfs)?;
-        let store = S::open(&self.vfs).map_err(|e| format!("does not start after a rebuild: {e}"))?;
+        let store =
+            S::open(&self.vfs, &self.settings).map_err(|e| format!("does not start after a rebuild: {e}"))?;
         let rows = store.rows().map_err(|e| format!("cannot be read after a rebuild: {e}"))?;
         self.model.check(&rows, true).map_err(|e| format!("after a rebuild: {e}"))
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use base::{CancelToken, TenantId};
+use base::{CancelToken, Clock, TenantId};
 use store_core::catalog::NewTombstone;
 use store_core::doctor;
 use store_core::maintain::{Maintenance, MaintenancePolicy};
@@ -16,7 +16,7 @@ use store_core::{
 };
 use vfs::{FaultVfs, Vfs};
 
-use crate::subject::{Row, Subject};
+use crate::subject::{Row, Settings, Subject};
 
 const DIR: &str = "data";
 
@@ -25,6 +25,7 @@ const DIR: &str = "data";
 #[derive(Debug)]
 pub struct ToyStore<const FSYNC: bool = true> {
     dir: StoreDir,
+    settings: Settings,
     maintenance: Maintenance,
     /// Rows at or above the catalog's committed offset.
     live: Vec<(Offset, Row)>,
@@ -75,10 +76,14 @@ impl<const FSYNC: bool> ToyStore<FSYNC> {
 impl<const FSYNC: bool> Subject for ToyStore<FSYNC> {
     const NAME: &'static str = "toy";
 
-    fn open(vfs: &FaultVfs) -> Result<Self, String> {
+    fn open(vfs: &FaultVfs, settings: &Settings) -> Result<Self, String> {
         let careless = SyncMode::AckBeforeFsyncMayLose { bytes: 2_000 };
         let sync = if FSYNC { SyncMode::FsyncBeforeAck } else { careless };
-        let options = JournalOptions { segment_bytes_max: 4_000, sync, ..JournalOptions::default() };
+        let options = JournalOptions {
+            segment_bytes_max: settings.segment_bytes_max,
+            sync,
+            ..JournalOptions::default()
+        };
         let vfs: Arc<dyn Vfs> = Arc::new(vfs.clone());
         let dir = StoreDir::open(vfs, Path::new(DIR), options).map_err(text)?;
         if !dir.journal.recovery().is_clean() {
@@ -97,7 +102,7 @@ impl<const FSYNC: bool> Subject for ToyStore<FSYNC> {
         }
         let maintenance =
             Maintenance::new(Arc::clone(&dir.blobs) as _, Arc::clone(&dir.catalog) as _, families());
-        let mut store = Self { dir, maintenance, live, held: None };
+        let mut store = Self { dir, settings: settings.clone(), maintenance, live, held: None };
         store.hide(&view.tombstones);
         Ok(store)
     }
@@ -140,11 +145,12 @@ impl<const FSYNC: bool> Subject for ToyStore<FSYNC> {
         Ok(())
     }
 
-    fn maintain(&mut self, now_ms: i64, keep_ms: i64) -> Result<(), String> {
-        let windows_ms = vec![20_000, 80_000, 320_000];
-        let compaction = CompactionPolicy { windows_ms, grace_ms: 2_000, ..CompactionPolicy::default() };
+    fn maintain(&mut self) -> Result<(), String> {
+        let Settings { windows_ms, grace_ms, keep_ms, .. } = self.settings.clone();
+        let compaction = CompactionPolicy { windows_ms, grace_ms, ..CompactionPolicy::default() };
         let retention = RetentionPolicy { time_ms: Some(keep_ms), ..RetentionPolicy::default() };
         let policy = MaintenancePolicy { compaction, retention, reserve_bytes: 0 };
+        let now_ms = self.settings.clock.now_ms();
         let journal_bytes = self.dir.journal.len_bytes();
         let held = self.dir.catalog.snapshot();
         let before = self.part_rows(&held);

@@ -17,17 +17,21 @@ fn simulate(args: &[String], out: &mut dyn Write) -> Result<(), String> {
     let steps = number(args, "--steps", 500)?;
     let mut total = sim::SimReport::default();
     for (nth, seed) in (first..first.saturating_add(seeds)).enumerate() {
-        let report = sim::run(seed, steps).map_err(|failure| failure.to_string())?;
-        total.appends += report.appends;
-        total.crashes += report.crashes;
-        total.rows_compared += report.rows_compared;
+        for run in [sim::run, sim::run_on::<sim::MetricSubject>] {
+            let report = run(seed, steps).map_err(|failure| failure.to_string())?;
+            total.add(&report);
+        }
         if nth % 100 == 99 {
             writeln!(out, "{} seeds of {seeds}", nth + 1).map_err(|e| e.to_string())?;
         }
     }
-    let sim::SimReport { appends, crashes, rows_compared, .. } = total;
-    let summary = format!("{appends} appends, {crashes} crashes, {rows_compared} rows compared");
-    writeln!(out, "{seeds} seeds from {first}: {summary}").map_err(|e| e.to_string())
+    let sim::SimReport { appends, cuts, rounds, deletions, crashes, rows_compared, .. } = total;
+    writeln!(
+        out,
+        "{seeds} seeds from {first}: {appends} appends, {cuts} cuts, {rounds} rounds of maintenance, \
+         {deletions} deletions, {crashes} crashes, {rows_compared} rows compared"
+    )
+    .map_err(|e| e.to_string())
 }
 
 fn main() -> ExitCode {
