@@ -18,6 +18,8 @@ use tokio::task::JoinHandle;
 use crate::outbound::client::Environment;
 use crate::telemetry::{Counter, Registry};
 
+pub(crate) use files::expand;
+
 /// Changes of a set are passed on at most this often, so that a flapping source costs little.
 const THROTTLE: Duration = Duration::from_millis(500);
 

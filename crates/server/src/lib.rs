@@ -1,9 +1,18 @@
 //! Sockets, TLS, HTTP handlers, supervision: all async code of the server.
 //! Knows no storage format and no language; it joins the components of the lower layers.
 
-pub mod discovery;
+mod discovery;
+mod failure_log;
 pub mod outbound;
+mod process_metrics;
+pub mod reload;
+pub mod ruling;
+pub mod scraping;
+pub mod serve;
+pub mod shutdown;
 pub mod telemetry;
+mod upkeep;
+pub mod web;
 
 /// How we name ourselves to other servers.
 pub const USER_AGENT: &str = concat!("Sextant/", env!("CARGO_PKG_VERSION"));

@@ -33,6 +33,8 @@ pub struct SeriesSnapshot {
     /// Appended to the family's name: empty, `_bucket`, `_sum` or `_count`.
     pub suffix: &'static str,
     pub labels: Vec<(String, String)>,
+    /// The upper bound of a `_bucket`.
+    pub le: Option<f64>,
     pub value: f64,
 }
 
@@ -201,10 +203,10 @@ impl Family {
                 self.label_names.iter().zip(values).map(|(n, v)| ((*n).to_owned(), v.clone())).collect();
             match handle {
                 Handle::Counter(counter) => {
-                    series.push(SeriesSnapshot { suffix: "", labels, value: counter.get() })
+                    series.push(SeriesSnapshot { suffix: "", labels, le: None, value: counter.get() })
                 }
                 Handle::Gauge(gauge) => {
-                    series.push(SeriesSnapshot { suffix: "", labels, value: gauge.get() })
+                    series.push(SeriesSnapshot { suffix: "", labels, le: None, value: gauge.get() })
                 }
                 Handle::Histogram(histogram) => histogram.snapshot_into(&labels, &mut series),
             }

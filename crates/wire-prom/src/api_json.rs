@@ -109,7 +109,7 @@ impl JsonWriter {
     }
 
     /// A time in milliseconds as the shortest number of seconds, as scalars and strings have it.
-    fn seconds(&mut self, t_ms: i64) {
+    pub fn seconds(&mut self, t_ms: i64) {
         self.separate();
         self.scratch.clear();
         gofloat::push_f(&mut self.scratch, t_ms as f64 / 1000.0);

@@ -75,14 +75,13 @@ impl Histogram {
         for (idx, count) in self.0.counts.iter().enumerate() {
             cumulative += count.load(Ordering::Relaxed);
             let bound = self.0.bounds.get(idx).copied().unwrap_or(f64::INFINITY);
-            let mut with_le = labels.to_vec();
-            with_le.push(("le".to_owned(), base::gofloat::format_g(bound)));
-            with_le.sort();
-            out.push(SeriesSnapshot { suffix: "_bucket", labels: with_le, value: cumulative as f64 });
+            let (labels, value) = (labels.to_vec(), cumulative as f64);
+            out.push(SeriesSnapshot { suffix: "_bucket", labels, le: Some(bound), value });
         }
         let sum = f64::from_bits(self.0.sum.load(Ordering::Relaxed));
-        out.push(SeriesSnapshot { suffix: "_sum", labels: labels.to_vec(), value: sum });
-        out.push(SeriesSnapshot { suffix: "_count", labels: labels.to_vec(), value: cumulative as f64 });
+        out.push(SeriesSnapshot { suffix: "_sum", labels: labels.to_vec(), le: None, value: sum });
+        let (labels, value) = (labels.to_vec(), cumulative as f64);
+        out.push(SeriesSnapshot { suffix: "_count", labels, le: None, value });
     }
 }
 
@@ -108,6 +107,6 @@ mod tests {
         histogram.snapshot_into(&[], &mut out);
         let values: Vec<f64> = out.iter().map(|s| s.value).collect();
         assert_eq!(values, [2.0, 3.0, 4.0, 12.5, 4.0]);
-        assert_eq!(out[2].labels, [("le".to_owned(), "+Inf".to_owned())]);
+        assert_eq!(out[2].le, Some(f64::INFINITY));
     }
 }

@@ -1,0 +1,144 @@
+//! Fetching one target: headers, decompression, the body limit.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flate2::read::MultiGzDecoder;
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use http::{StatusCode, Uri};
+use parking_lot::Mutex;
+use scrape::config::ScrapeConfig;
+use scrape::target::Target;
+use wire_prom::negotiate::accept_header;
+
+use crate::outbound::client::{ClientError, Environment, HttpClient, Outgoing};
+
+/// The limit of bodies where `body_size_limit` names none.
+const BODY_BYTES_MAX: usize = 1 << 30;
+
+const TIMEOUT_HEADER: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
+
+/// A fetched body.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) body: Bytes,
+    pub(super) content_type: String,
+}
+
+/// Why there is none; `body_too_large` is told apart because a series says so.
+#[derive(Debug)]
+pub(super) struct FetchFailure {
+    pub(super) error: String,
+    pub(super) body_too_large: bool,
+}
+
+impl FetchFailure {
+    fn new(error: impl Into<String>) -> Self {
+        Self { error: error.into(), body_too_large: false }
+    }
+}
+
+/// The clients of one job: one for the network, one per unix socket in use.
+#[derive(Debug)]
+pub(super) struct Fetcher {
+    config: Arc<ScrapeConfig>,
+    environment: Environment,
+    client: HttpClient,
+    by_socket: Mutex<BTreeMap<String, Arc<HttpClient>>>,
+    accept: HeaderValue,
+    body_bytes_max: usize,
+}
+
+impl Fetcher {
+    pub(super) fn new(config: &Arc<ScrapeConfig>, environment: &Environment) -> Result<Self, ClientError> {
+        let client = HttpClient::new(config.http.clone(), environment, None)?;
+        let accept = accept_header(&config.protocols, config.name_escaping);
+        let accept = HeaderValue::from_str(&accept).expect("media types are valid header values");
+        let limit = usize::try_from(config.limits.body_size.0).unwrap_or(usize::MAX);
+        let body_bytes_max = if limit == 0 { BODY_BYTES_MAX } else { limit };
+        Ok(Self {
+            config: Arc::clone(config),
+            environment: environment.clone(),
+            client,
+            by_socket: Mutex::default(),
+            accept,
+            body_bytes_max,
+        })
+    }
+
+    pub(super) async fn fetch(&self, target: &Target) -> Result<Page, FetchFailure> {
+        let uri: Uri = target.url.parse().map_err(|e| FetchFailure::new(format!("invalid URL {:?}: {e}", target.url)))?;
+        let timeout = Duration::from_millis(target.timeout_ms.unsigned_abs());
+        let mut request = Outgoing::get(uri, timeout);
+        request.headers.insert(ACCEPT, self.accept.clone());
+        let encoding = if self.config.enable_compression { "gzip" } else { "identity" };
+        request.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(encoding));
+        request.headers.insert(USER_AGENT, HeaderValue::from_static(crate::USER_AGENT));
+        let seconds = base::gofloat::format_f(timeout.as_secs_f64());
+        let seconds = HeaderValue::from_str(&seconds).expect("a number is a valid header value");
+        request.headers.insert(TIMEOUT_HEADER, seconds);
+
+        let answer = match &target.unix_socket {
+            None => self.client.send(request, self.body_bytes_max).await,
+            Some(path) => self.socket_client(path)?.send(request, self.body_bytes_max).await,
+        };
+        let answer = answer.map_err(|error| match error {
+            ClientError::BodyTooLarge => FetchFailure { error: error.to_string(), body_too_large: true },
+            ClientError::Timeout => FetchFailure::new(format!("Get {:?}: context deadline exceeded", target.url)),
+            other => FetchFailure::new(format!("Get {:?}: {other}", target.url)),
+        })?;
+        if answer.status != StatusCode::OK {
+            return Err(FetchFailure::new(format!("server returned HTTP status {}", answer.status)));
+        }
+        let header = |name| answer.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("");
+        let content_type = header(CONTENT_TYPE).to_owned();
+        let body = match header(CONTENT_ENCODING) {
+            "gzip" => gunzip(&answer.body, self.body_bytes_max)?,
+            _ => answer.body,
+        };
+        Ok(Page { body, content_type })
+    }
+
+    fn socket_client(&self, path: &str) -> Result<Arc<HttpClient>, FetchFailure> {
+        let mut clients = self.by_socket.lock();
+        if let Some(client) = clients.get(path) {
+            return Ok(Arc::clone(client));
+        }
+        let client = HttpClient::new(self.config.http.clone(), &self.environment, Some(path.to_owned()))
+            .map_err(|e| FetchFailure::new(e.to_string()))?;
+        let client = Arc::new(client);
+        clients.insert(path.to_owned(), Arc::clone(&client));
+        Ok(client)
+    }
+}
+
+fn gunzip(packed: &[u8], bytes_max: usize) -> Result<Bytes, FetchFailure> {
+    let mut plain = Vec::with_capacity(packed.len().saturating_mul(6).min(bytes_max));
+    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+    let mut decoder = MultiGzDecoder::new(packed).take(limit);
+    decoder.read_to_end(&mut plain).map_err(|e| FetchFailure::new(format!("gzip: {e}")))?;
+    if plain.len() > bytes_max {
+        return Err(FetchFailure { error: ClientError::BodyTooLarge.to_string(), body_too_large: true });
+    }
+    Ok(plain.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn a_bomb_is_cut_off_at_the_limit() {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(&vec![b'a'; 1 << 20]).unwrap();
+        let packed = encoder.finish().unwrap();
+        assert_eq!(gunzip(&packed, 1 << 20).unwrap().len(), 1 << 20);
+        assert!(gunzip(&packed, (1 << 20) - 1).unwrap_err().body_too_large);
+        assert!(!gunzip(b"not gzip", 100).unwrap_err().body_too_large);
+    }
+}

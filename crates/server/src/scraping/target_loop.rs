@@ -1,0 +1,210 @@
+//! One target while it is scraped: its cycle, its ticks, and what the API shows of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use scrape::cycle::{Fetched, ScrapeCycle, ScrapeFailure, Scraped};
+use scrape::schedule::Ticks;
+use scrape::target::Target;
+use store_metrics::{AppendOptions, AppendOutcome};
+
+use super::Surroundings;
+use super::fetch::{FetchFailure, Page};
+use super::pool::PoolShared;
+
+/// What the last scrape showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Health {
+    #[default]
+    Unknown,
+    Up,
+    Down,
+}
+
+impl Health {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+}
+
+/// What the API says of a target.
+#[derive(Debug, Clone, Default)]
+pub struct TargetStatus {
+    pub health: Health,
+    pub last_error: String,
+    /// 0 before the first scrape.
+    pub last_scrape_ms: i64,
+    pub last_duration_s: f64,
+}
+
+pub(super) struct TargetLoop {
+    target: Arc<Target>,
+    shared: Arc<PoolShared>,
+    cycle: Mutex<ScrapeCycle>,
+    ticks: Mutex<Ticks>,
+    status: Mutex<TargetStatus>,
+    in_flight: AtomicBool,
+    stopped: AtomicBool,
+}
+
+impl TargetLoop {
+    pub(super) fn new(target: Arc<Target>, shared: Arc<PoolShared>, cycle: ScrapeCycle) -> Self {
+        let ticks = Mutex::new(Ticks::new(0, target.interval_ms));
+        Self {
+            target,
+            shared,
+            cycle: Mutex::new(cycle),
+            ticks,
+            status: Mutex::default(),
+            in_flight: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn target(&self) -> &Arc<Target> {
+        &self.target
+    }
+
+    pub(super) fn status(&self) -> TargetStatus {
+        self.status.lock().clone()
+    }
+
+    pub(super) fn start_ticks(&self, first_ms: i64) {
+        *self.ticks.lock() = Ticks::new(first_ms, self.target.interval_ms);
+    }
+
+    pub(super) fn next_due_ms(&self, now_ms: i64) -> i64 {
+        self.ticks.lock().next_due_ms(now_ms)
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// No further scrape begins; whoever calls this decides about staleness markers.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// False while the last scrape still runs.
+    pub(super) fn try_begin(&self) -> bool {
+        !self.in_flight.swap(true, Ordering::AcqRel)
+    }
+
+    /// Runs with the cycle locked; used to inherit state and to list metadata.
+    pub(super) fn with_cycle<T>(&self, run: impl FnOnce(&mut ScrapeCycle) -> T) -> T {
+        run(&mut self.cycle.lock())
+    }
+
+    pub(super) async fn scrape(self: Arc<Self>, around: &Arc<Surroundings>) {
+        let now_ms = around.clock.now_ms();
+        let t_ms = self.ticks.lock().stamp(now_ms);
+        let started_ns = around.clock.monotonic_ns();
+        let last_ms = self.status.lock().last_scrape_ms;
+        if last_ms > 0 {
+            let interval = base::duration::format_ms(self.target.interval_ms);
+            around.metrics.interval.with(&[&interval]).observe((now_ms - last_ms) as f64 / 1000.0);
+        }
+        let fetched = match self.shared.limit_error() {
+            Some(error) => Err(FetchFailure { error, body_too_large: false }),
+            None => self.shared.fetcher().fetch(&self.target).await,
+        };
+        let worker = Arc::clone(&self);
+        let surroundings = Arc::clone(around);
+        let store = move || worker.store(&surroundings, fetched, t_ms, started_ns);
+        if let Err(panic) = tokio::task::spawn_blocking(store).await {
+            tracing::error!(target = %self.target.url, %panic, "a scrape ended in a panic");
+        }
+        self.in_flight.store(false, Ordering::Release);
+    }
+
+    /// Parses and appends; runs on a blocking thread, since the append waits for the disk.
+    fn store(&self, around: &Surroundings, fetched: Result<Page, FetchFailure>, t_ms: i64, started_ns: u64) {
+        let seconds = || around.clock.monotonic_ns().saturating_sub(started_ns) as f64 / 1e9;
+        let mut cycle = self.cycle.lock();
+        if self.is_stopped() {
+            return;
+        }
+        let input = match &fetched {
+            Ok(page) => Fetched::Body { body: &page.body, content_type: &page.content_type },
+            Err(failure) => Fetched::Failed { error: &failure.error, body_too_large: failure.body_too_large },
+        };
+        let mut scraped = cycle.ingest(input, t_ms, around.clock.now_ms());
+        let duration_s = seconds();
+        cycle.report(&mut scraped, t_ms, duration_s);
+        drop(cycle);
+        self.count(around, &scraped);
+        let error = scraped.failure.as_ref().map(ToString::to_string).unwrap_or_default();
+        if !error.is_empty() {
+            self.shared.log_failure(around.clock.now_ms(), &self.target, &error);
+        }
+        *self.status.lock() = TargetStatus {
+            health: if scraped.failure.is_none() { Health::Up } else { Health::Down },
+            last_error: error,
+            last_scrape_ms: t_ms,
+            last_duration_s: duration_s,
+        };
+        match around.store.append(&scraped.batch, AppendOptions::default()) {
+            Ok(outcome) => count_rejected(around, &outcome),
+            Err(refused) => {
+                around.metrics.not_stored.with(&["refused"]).inc();
+                tracing::warn!(target = %self.target.url, error = %refused, "the samples of a scrape were not stored");
+            }
+        }
+    }
+
+    fn count(&self, around: &Surroundings, scraped: &Scraped) {
+        let metrics = &around.metrics;
+        metrics.duplicate.add(scraped.counts.duplicates as f64);
+        metrics.out_of_bounds.add(scraped.counts.out_of_bounds as f64);
+        if scraped.counts.body_bytes < 0 {
+            metrics.exceeded_body_size.inc();
+        }
+        match &scraped.failure {
+            Some(ScrapeFailure::SampleLimit) => metrics.exceeded_sample_limit.inc(),
+            Some(ScrapeFailure::BucketLimit) => metrics.exceeded_bucket_limit.inc(),
+            Some(ScrapeFailure::LabelLimit(_)) => metrics.exceeded_label_limits.inc(),
+            _ => {}
+        }
+    }
+
+    /// Ends the series of a target that is gone: not at once, since it may only have moved, but when
+    /// two more scrapes would have happened, at the time of the first of them.
+    pub(super) async fn end_series(self: Arc<Self>, around: Arc<Surroundings>) {
+        let interval_ms = self.target.interval_ms;
+        let now_ms = around.clock.now_ms();
+        let stale_ms = self.next_due_ms(now_ms);
+        let wait_ms = (stale_ms - now_ms) + interval_ms + interval_ms / 10;
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(wait_ms.max(0).unsigned_abs())) => {}
+            () = around.shutdown.begun() => return,
+        }
+        let append = move || {
+            let batch = self.cycle.lock().end(stale_ms);
+            // A series that has newer samples lives on elsewhere and must not be ended.
+            let options = AppendOptions { out_of_order_window_ms: Some(0), ..AppendOptions::default() };
+            if let Err(error) = around.store.append(&batch, options) {
+                tracing::warn!(target = %self.target.url, %error, "staleness markers were not stored");
+            }
+        };
+        if let Err(panic) = tokio::task::spawn_blocking(append).await {
+            tracing::error!(%panic, "writing staleness markers ended in a panic");
+        }
+    }
+}
+
+fn count_rejected(around: &Surroundings, outcome: &AppendOutcome) {
+    let metrics = &around.metrics;
+    metrics.duplicate.add(outcome.rejected.duplicate as f64);
+    metrics.out_of_order.add((outcome.rejected.out_of_order + outcome.rejected.too_old) as f64);
+    metrics.out_of_bounds.add(outcome.rejected.out_of_bounds as f64);
+    if outcome.rejected.series_limit + outcome.rejected.series_memory > 0 {
+        metrics.not_stored.with(&["series limit"]).inc();
+    }
+}

@@ -1,0 +1,317 @@
+//! The whole server: opens the store, builds every component, listens, and takes it all down in
+//! order.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use base::{Clock, TenantId};
+use config::WebConfig;
+use engine::{QueryEngine, QueryLimits};
+use ql_promql::parser::ParserOptions;
+use ql_promql::query::EngineOptions;
+use rules::notify::NotifierOptions;
+use rules::ruler::RuleOptions;
+use scrape::cycle::CycleOptions;
+use store_core::journal::JournalOptions;
+use store_metrics::{MetricStore, RecoveryReport, StoreOptions};
+use tokio::net::TcpListener;
+use vfs::RealVfs;
+
+use crate::discovery::{DiscoveryMetrics, GroupParser};
+use crate::outbound::client::Environment;
+use crate::process_metrics::ProcessMetrics;
+use crate::reload::{self, Components, LoadError, Source};
+use crate::ruling::{Ruling, RulingParts};
+use crate::scraping::{Scraping, ScrapingParts};
+use crate::shutdown::Shutdown;
+use crate::telemetry::Registry;
+use crate::upkeep::{self, StoreMetrics};
+use crate::web::access::Users;
+use crate::web::server_tls::{ServerTls, ServerTlsError};
+use crate::web::{self, App, AppParts, Notices, StatusFacts, WebSettings};
+
+/// One address to listen on.
+#[derive(Debug, Clone)]
+pub struct ListenerOptions {
+    /// `host:port`; an empty host means all interfaces.
+    pub address: String,
+    /// TLS, users and headers of this listener.
+    pub web: WebConfig,
+}
+
+/// Everything that is decided before the server starts.
+#[derive(Debug, Clone)]
+pub struct ServeOptions {
+    /// `prometheus.yml`; `None` runs without scrapes and rules.
+    pub config_file: Option<PathBuf>,
+    pub data_dir: PathBuf,
+    pub listeners: Vec<ListenerOptions>,
+    /// Allows listening beyond this machine without users.
+    pub insecure_no_auth: bool,
+    pub connections_max: usize,
+    pub web: WebSettings,
+    pub facts: StatusFacts,
+    pub engine: EngineOptions,
+    pub parser: ParserOptions,
+    pub query_limits: QueryLimits,
+    pub store: StoreOptions,
+    pub journal: JournalOptions,
+    pub rules: RuleOptions,
+    pub concurrent_evals_max: usize,
+    pub notifier: NotifierOptions,
+    pub scrape: CycleOptions,
+    /// Looks at the configuration files this often and reloads when they changed.
+    pub auto_reload: Option<Duration>,
+    pub environment: Environment,
+}
+
+/// Why the server did not start, in the words of whoever can mend it.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("cannot open the data directory {path}: {cause}")]
+    Store { path: String, cause: store_metrics::StoreError },
+    #[error(transparent)]
+    Config(#[from] LoadError),
+    #[error("cannot listen on {address}: {cause}")]
+    Listen { address: String, cause: std::io::Error },
+    #[error("cannot use TLS on {address}: {cause}")]
+    Tls { address: String, cause: ServerTlsError },
+    #[error(
+        "{address} can be reached from other machines, and no users are configured: add basic_auth_users to \
+         --web.config.file, listen on 127.0.0.1, or say --insecure-no-auth"
+    )]
+    OpenToTheWorld { address: String },
+    #[error("{0}")]
+    Component(String),
+}
+
+/// A server that is up.
+pub struct Running {
+    /// The addresses that are listened on, with the ports that were chosen for `:0`.
+    pub addresses: Vec<SocketAddr>,
+    pub recovery: RecoveryReport,
+    pub app: Arc<App>,
+    shutdown: Shutdown,
+    store: Arc<MetricStore>,
+    ruling: Arc<Ruling>,
+    serving: Vec<tokio::task::JoinHandle<()>>,
+    upkeep: tokio::task::JoinHandle<()>,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+/// Starts everything. On return the server answers queries and scrapes.
+pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Running, ServeError> {
+    let shutdown = Shutdown::new();
+    let registry = Arc::new(Registry::new());
+    let listeners = bind(&options).await?;
+    let source = Source {
+        path: options.config_file.clone(),
+        environment: options.environment.clone(),
+        rule_options: config::RuleFileOptions { parser: options.parser, legacy_names: false },
+    };
+    // A configuration that is wrong is reported before the store is touched.
+    let loaded = source.load()?;
+    let (store, recovery) = open_store(&options, &loaded, &clock).await?;
+    let store = Arc::new(store);
+    let engine = Arc::new(QueryEngine::new(
+        Arc::clone(&store),
+        Arc::clone(&clock),
+        options.engine.clone(),
+        options.parser,
+        options.query_limits.clone(),
+    ));
+    let parse_groups: GroupParser = Arc::new(|text| config::parse_target_groups(text).map_err(|e| e.to_string()));
+    let scraping = Scraping::new(
+        ScrapingParts {
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            tenant: TenantId::anonymous(),
+            parse_groups: Arc::clone(&parse_groups),
+            environment: options.environment.clone(),
+            options: options.scrape,
+            shutdown: shutdown.clone(),
+            host_name: options.facts.host_name.clone(),
+        },
+        &registry,
+    );
+    let ruling = Ruling::start(
+        RulingParts {
+            engine: Arc::clone(&engine),
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            tenant: TenantId::anonymous(),
+            options: options.rules.clone(),
+            concurrent_evals_max: options.concurrent_evals_max,
+            notifier: options.notifier,
+            external_url: options.web.external_url.clone(),
+            parse_groups,
+            environment: options.environment.clone(),
+            discovery_metrics: DiscoveryMetrics::new(&registry),
+            shutdown: shutdown.clone(),
+        },
+        &registry,
+    );
+    let notices = Arc::new(Notices::default());
+    let (reload_handle, reloader) = reload::channel(source, &registry);
+    let app = App::new(AppParts {
+        engine,
+        store: Arc::clone(&store),
+        clock: Arc::clone(&clock),
+        registry: Arc::clone(&registry),
+        scraping: Arc::clone(&scraping),
+        ruling: Arc::clone(&ruling),
+        settings: options.web.clone(),
+        facts: options.facts.clone(),
+        reload: reload_handle,
+        shutdown: shutdown.clone(),
+        notices: Arc::clone(&notices),
+        process: ProcessMetrics::new(&registry),
+    });
+    let components = Components {
+        scraping,
+        ruling: Arc::clone(&ruling),
+        clock: Arc::clone(&clock),
+        notices,
+    };
+    reloader.apply_first(loaded, &components)?;
+    tokio::spawn(reloader.run(components, options.auto_reload, shutdown.clone()));
+    let upkeep = tokio::spawn(upkeep::run(
+        Arc::clone(&store),
+        clock,
+        StoreMetrics::new(&registry),
+        shutdown.clone(),
+    ));
+    let router = web::router(&app);
+    let addresses = listeners.iter().map(|listener| listener.address).collect();
+    let serving = serve_all(listeners, &router, &app, &options, &shutdown);
+    app.set_ready();
+    Ok(Running { addresses, recovery, app, shutdown, store, ruling, serving, upkeep })
+}
+
+struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: Option<Arc<ServerTls>>,
+    web: WebConfig,
+}
+
+async fn bind(options: &ServeOptions) -> Result<Vec<Bound>, ServeError> {
+    let mut bound = Vec::new();
+    for listener in &options.listeners {
+        let address = match listener.address.strip_prefix(':') {
+            Some(port) => format!("0.0.0.0:{port}"),
+            None => listener.address.clone(),
+        };
+        let failed = |cause| ServeError::Listen { address: address.clone(), cause };
+        let socket = TcpListener::bind(&address).await.map_err(failed)?;
+        let actual = socket.local_addr().map_err(failed)?;
+        let protected = !listener.web.basic_auth_users.is_empty() || options.insecure_no_auth;
+        if !actual.ip().is_loopback() && !protected {
+            return Err(ServeError::OpenToTheWorld { address });
+        }
+        let tls = match &listener.web.tls {
+            None => None,
+            Some(tls) => {
+                let built = ServerTls::new(tls.clone(), listener.web.http2);
+                Some(Arc::new(built.map_err(|cause| ServeError::Tls { address: address.clone(), cause })?))
+            }
+        };
+        bound.push(Bound { listener: socket, address: actual, tls, web: listener.web.clone() });
+    }
+    Ok(bound)
+}
+
+/// Retention in the configuration file wins over the command line, as upstream.
+async fn open_store(
+    options: &ServeOptions,
+    loaded: &reload::Loaded,
+    clock: &Arc<dyn Clock>,
+) -> Result<(MetricStore, RecoveryReport), ServeError> {
+    let mut store = options.store.clone();
+    let storage = &loaded.config.storage;
+    if storage.retention_time_ms.is_some() {
+        store.retention.time_ms = storage.retention_time_ms.filter(|ms| *ms > 0);
+    }
+    if let Some(size) = storage.retention_size {
+        store.retention.size_bytes = Some(size.0).filter(|bytes| *bytes > 0);
+    }
+    if let Some(percent) = storage.retention_percentage {
+        store.retention.disk_percent = Some(percent.clamp(0.0, 100.0) as u8).filter(|percent| *percent > 0);
+    }
+    if let Some(n_exemplars) = storage.max_exemplars {
+        store.limits.exemplars_max = usize::try_from(n_exemplars).unwrap_or(0);
+    }
+    let (dir, journal, clock) = (options.data_dir.clone(), options.journal.clone(), Arc::clone(clock));
+    let path = dir.display().to_string();
+    let opened = tokio::task::spawn_blocking(move || {
+        MetricStore::open_dir(Arc::new(RealVfs), &dir, clock, journal, store)
+    });
+    match opened.await {
+        Ok(outcome) => outcome.map_err(|cause| ServeError::Store { path, cause }),
+        Err(panic) => Err(ServeError::Component(format!("opening the store: {panic}"))),
+    }
+}
+
+fn serve_all(
+    listeners: Vec<Bound>,
+    router: &Router,
+    app: &Arc<App>,
+    options: &ServeOptions,
+    shutdown: &Shutdown,
+) -> Vec<tokio::task::JoinHandle<()>> {
+    let mut serving = Vec::new();
+    for bound in listeners {
+        let hashes: BTreeMap<String, String> = bound
+            .web
+            .basic_auth_users
+            .iter()
+            .map(|(name, hash)| (name.clone(), hash.expose().to_owned()))
+            .collect();
+        let guarded = web::guard(router.clone(), app, Users::new(hashes), &bound.web.headers);
+        serving.push(tokio::spawn(web::serve(
+            bound.listener,
+            bound.tls,
+            guarded,
+            options.connections_max,
+            shutdown.clone(),
+        )));
+    }
+    serving
+}
+
+impl Running {
+    /// A handle that ends the server.
+    pub fn shutdown(&self) -> &Shutdown {
+        &self.shutdown
+    }
+
+    /// Waits until shutdown begins, then ends everything in order: no new requests, no new scrapes,
+    /// rules done, alerts delivered, samples in parts.
+    pub async fn finish(self) -> Result<(), ServeError> {
+        self.shutdown.begun().await;
+        for task in self.serving {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a listener ended badly");
+            }
+        }
+        self.ruling.finish().await;
+        if let Err(error) = self.upkeep.await {
+            tracing::error!(%error, "store upkeep ended badly");
+        }
+        let store = Arc::clone(&self.store);
+        match tokio::task::spawn_blocking(move || store.close()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(ServeError::Component(format!("closing the store: {error}"))),
+            Err(panic) => Err(ServeError::Component(format!("closing the store: {panic}"))),
+        }
+    }
+}

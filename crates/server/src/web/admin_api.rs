@@ -1,0 +1,65 @@
+//! `/api/v1/admin/tsdb/*`: deletion, cleaning and snapshots, when `--web.enable-admin-api` says so.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use wire_prom::api_json::ErrorType;
+
+use super::App;
+use super::access::Caller;
+use super::params::Params;
+use super::reply::{ApiError, ApiResult, no_content, success};
+
+fn enabled(app: &App) -> Result<(), ApiError> {
+    if app.settings.enable_admin_api {
+        return Ok(());
+    }
+    Err(ApiError::new(ErrorType::Unavailable, "admin APIs disabled"))
+}
+
+pub(crate) async fn delete_series(State(app): State<Arc<App>>, caller: Caller, params: Params) -> ApiResult {
+    enabled(&app)?;
+    if params.all("match[]").next().is_none() {
+        return Err(ApiError::bad_data("no match[] parameter provided"));
+    }
+    let (start_ms, end_ms) = params.time_range()?;
+    let selectors =
+        params.selectors().map_err(|e| ApiError::param("match[]", e))?;
+    let store = Arc::clone(&app.store);
+    app.compute(move || {
+        selectors.iter().try_for_each(|matchers| {
+            store.delete_series(&caller.tenant, matchers, start_ms, end_ms).map(|_| ())
+        })
+    })
+    .await?;
+    no_content()
+}
+
+pub(crate) async fn clean_tombstones(State(app): State<Arc<App>>) -> ApiResult {
+    enabled(&app)?;
+    let store = Arc::clone(&app.store);
+    app.compute(move || store.clean_tombstones()).await?;
+    no_content()
+}
+
+pub(crate) async fn snapshot(State(app): State<Arc<App>>, params: Params) -> ApiResult {
+    enabled(&app)?;
+    match params.get("skip_head") {
+        "" | "0" | "1" | "t" | "f" | "true" | "false" | "True" | "False" | "TRUE" | "FALSE" | "T" | "F" => {}
+        text => {
+            let cause = format!("unable to parse boolean: strconv.ParseBool: parsing {text:?}: invalid syntax");
+            return Err(ApiError::param("skip_head", cause));
+        }
+    }
+    let now_ms = app.clock.now_ms();
+    let name = format!("{}-{:016x}", super::time::compact_utc(now_ms), app.random());
+    let store = Arc::clone(&app.store);
+    let asked = name.clone();
+    app.compute(move || store.snapshot(&asked)).await?;
+    success(|w| {
+        w.object(|w| {
+            w.key("name");
+            w.string(&name);
+        });
+    })
+}

@@ -1,0 +1,78 @@
+//! Self metrics of the HTTP side and of what comes in through it.
+
+use store_metrics::AppendOutcome;
+
+use crate::telemetry::{Counter, Histogram, Labelled, Registry};
+
+const DURATION_BOUNDS_S: &[f64] =
+    &[0.1, 0.2, 0.4, 1.0, 3.0, 8.0, 20.0, 60.0, 120.0];
+const QUERY_BOUNDS_S: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0];
+
+#[derive(Debug, Clone)]
+pub struct WebMetrics {
+    pub(crate) http_requests: Labelled<Counter>,
+    pub(crate) http_duration: Labelled<Histogram>,
+    pub(crate) queries: Counter,
+    pub(crate) query_duration: Histogram,
+    pub(crate) rejected_requests: Labelled<Counter>,
+    pub(crate) invalid_labels: Counter,
+    pub(crate) samples_received: Counter,
+    samples_rejected: Labelled<Counter>,
+}
+
+impl WebMetrics {
+    pub fn new(r: &Registry) -> Self {
+        Self {
+            http_requests: r.counters(
+                "prometheus_http_requests_total",
+                "Counter of HTTP requests.",
+                &["handler", "code"],
+            ),
+            http_duration: r.histograms(
+                "prometheus_http_request_duration_seconds",
+                "Histogram of latencies for HTTP requests.",
+                &["handler"],
+                DURATION_BOUNDS_S,
+            ),
+            queries: r.counter("sextant_queries_total", "Queries that clients asked for."),
+            query_duration: r.histogram(
+                "sextant_query_duration_seconds",
+                "Time from a query's arrival to its answer.",
+                QUERY_BOUNDS_S,
+            ),
+            rejected_requests: r.counters(
+                "sextant_ingest_requests_rejected_total",
+                "Pushed requests of which nothing was stored, by reason.",
+                &["reason"],
+            ),
+            invalid_labels: r.counter(
+                "prometheus_api_remote_write_invalid_labels_samples_total",
+                "The total number of received remote write samples and histogram samples which contain invalid labels.",
+            ),
+            samples_received: r.counter("sextant_ingest_samples_total", "Pushed samples that were stored."),
+            samples_rejected: r.counters(
+                "sextant_ingest_samples_rejected_total",
+                "Pushed samples that were not stored, by reason.",
+                &["reason"],
+            ),
+        }
+    }
+
+    pub(crate) fn count_append(&self, outcome: &AppendOutcome) {
+        self.samples_received.add(outcome.accepted as f64);
+        let rejected = outcome.rejected;
+        for (reason, n) in [
+            ("out of bounds", rejected.out_of_bounds),
+            ("too old", rejected.too_old),
+            ("out of order", rejected.out_of_order),
+            ("duplicate", rejected.duplicate),
+            ("series limit", rejected.series_limit),
+            ("series memory", rejected.series_memory),
+            ("invalid histogram", rejected.invalid_histogram),
+        ] {
+            if n > 0 {
+                self.samples_rejected.with(&[reason]).add(n as f64);
+            }
+        }
+    }
+}

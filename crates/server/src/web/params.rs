@@ -1,0 +1,132 @@
+//! Request parameters as Go's `FormValue` sees them: a form in the body first, then the query string.
+
+use axum::extract::{FromRequest, Request};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use http_body_util::{BodyExt, Limited};
+use model::Matcher;
+use ql_promql::parser::parse_metric_selector;
+use wire_prom::api_params::{self, MAX_TIME_MS, MIN_TIME_MS};
+
+use super::reply::{ApiError, plain_error};
+
+/// The largest form body, as in Go.
+const FORM_BYTES_MAX: usize = 10 << 20;
+
+/// Parameters in the order they came.
+#[derive(Debug, Default)]
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl Params {
+    pub(crate) fn parse_query(query: &str) -> Self {
+        let mut params = Self::default();
+        params.add(query);
+        params
+    }
+
+    fn add(&mut self, encoded: &str) {
+        for pair in encoded.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if let (Some(name), Some(value)) = (decode(name), decode(value)) {
+                self.0.push((name, value));
+            }
+        }
+    }
+
+    /// The first value, empty if there is none.
+    pub(crate) fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
+    }
+
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn limit(&self) -> Result<usize, ApiError> {
+        api_params::parse_limit(self.get("limit")).map_err(|e| ApiError::param("limit", e))
+    }
+
+    /// A required time.
+    pub(crate) fn time(&self, name: &str) -> Result<i64, ApiError> {
+        api_params::parse_time_ms(self.get(name)).map_err(|e| ApiError::param(name, e))
+    }
+
+    pub(crate) fn time_or(&self, name: &str, default_ms: i64) -> Result<i64, ApiError> {
+        api_params::parse_time_param(name, self.get(name), default_ms).map_err(|e| ApiError::param(name, e))
+    }
+
+    /// `start` and `end`, the whole of time where they are missing.
+    pub(crate) fn time_range(&self) -> Result<(i64, i64), ApiError> {
+        Ok((self.time_or("start", MIN_TIME_MS)?, self.time_or("end", MAX_TIME_MS)?))
+    }
+
+    /// The selectors of `match[]`; each needs at least one matcher that does not match everything.
+    pub(crate) fn selectors(&self) -> Result<Vec<Vec<Matcher>>, String> {
+        let mut selectors = Vec::new();
+        for text in self.all("match[]") {
+            let matchers = parse_metric_selector(text).map_err(|e| e.to_string())?;
+            if matchers.iter().all(Matcher::matches_empty) {
+                return Err("match[] must contain at least one non-empty matcher".to_owned());
+            }
+            selectors.push(matchers);
+        }
+        Ok(selectors)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Params {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Response> {
+        let query = request.uri().query().unwrap_or("").to_owned();
+        let content_type = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+        let mut params = Self::default();
+        if content_type.trim_start().to_ascii_lowercase().starts_with("application/x-www-form-urlencoded") {
+            let body = Limited::new(request.into_body(), FORM_BYTES_MAX).collect().await;
+            let Ok(body) = body else {
+                return Err(plain_error(StatusCode::PAYLOAD_TOO_LARGE, "http: request body too large"));
+            };
+            let bytes = body.to_bytes();
+            let Ok(text) = std::str::from_utf8(&bytes) else {
+                return Err(ApiError::bad_data("error parsing form values: not UTF-8").into_response());
+            };
+            params.add(text);
+        }
+        params.add(&query);
+        Ok(params)
+    }
+}
+
+/// Percent-decoding with `+` for a space; `None` for what is not UTF-8 or badly escaped.
+pub(crate) fn decode(text: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'+' => out.push(b' '),
+            b'%' => {
+                let high = char::from(bytes.next()?).to_digit(16)?;
+                let low = char::from(bytes.next()?).to_digit(16)?;
+                out.push(u8::try_from(high * 16 + low).ok()?);
+            }
+            other => out.push(other),
+        }
+    }
+    String::from_utf8(out).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_decode_and_repeat() {
+        let params = Params::parse_query("query=sum%28up%29+by&match[]=a&match%5B%5D=b&empty");
+        assert_eq!(params.get("query"), "sum(up) by");
+        assert_eq!(params.all("match[]").collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!((params.get("empty"), params.get("none")), ("", ""));
+        assert_eq!(decode("%zz"), None);
+        assert_eq!(decode("%ff"), None);
+    }
+}

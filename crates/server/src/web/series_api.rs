@@ -1,0 +1,128 @@
+//! `/api/v1/labels`, `label/<name>/values`, `series`, `metadata`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use base::CancelToken;
+use model::{Matcher, Metadata};
+use store_metrics::LabelScope;
+
+use wire_prom::negotiate::EscapingScheme;
+
+use super::App;
+use super::access::Caller;
+use super::params::Params;
+use super::query_api::CancelOnDrop;
+use super::reply::{ApiError, ApiResult, success, success_with};
+
+const TRUNCATED: &str = "results truncated due to limit";
+
+/// The owned form of a [`LabelScope`], which travels to a worker.
+struct Scope {
+    selectors: Vec<Vec<Matcher>>,
+    start_ms: i64,
+    end_ms: i64,
+    limit: usize,
+}
+
+impl Scope {
+    fn as_ref(&self) -> LabelScope<'_> {
+        let Self { selectors, start_ms, end_ms, limit } = self;
+        LabelScope { selectors, start_ms: *start_ms, end_ms: *end_ms, limit: *limit }
+    }
+}
+
+fn scope(app: &App, params: &Params) -> Result<Scope, ApiError> {
+    let limit = params.limit()?;
+    let (start_ms, end_ms) = params.time_range()?;
+    let selectors = params.selectors().map_err(ApiError::bad_data)?;
+    Ok(Scope { selectors, start_ms, end_ms, limit })
+}
+
+fn warnings(truncated: bool) -> Vec<String> {
+    if truncated { vec![TRUNCATED.to_owned()] } else { Vec::new() }
+}
+
+pub(crate) async fn labels(State(app): State<Arc<App>>, caller: Caller, params: Params) -> ApiResult {
+    let scope = scope(&app, &params)?;
+    let view = app.store.view();
+    let answer = app.compute(move || view.label_names(&caller.tenant, &scope.as_ref())).await?;
+    success_with(|w| w.array(|w| answer.values.iter().for_each(|v| w.string(v))), &warnings(answer.truncated), &[])
+}
+
+pub(crate) async fn label_values(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    caller: Caller,
+    params: Params,
+) -> ApiResult {
+    let name = EscapingScheme::Values.unescape(&name).into_owned();
+    if name.is_empty() {
+        return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
+    }
+    let scope = scope(&app, &params)?;
+    let view = app.store.view();
+    let answer = app.compute(move || view.label_values(&caller.tenant, &name, &scope.as_ref())).await?;
+    success_with(|w| w.array(|w| answer.values.iter().for_each(|v| w.string(v))), &warnings(answer.truncated), &[])
+}
+
+pub(crate) async fn series(State(app): State<Arc<App>>, caller: Caller, params: Params) -> ApiResult {
+    if params.all("match[]").next().is_none() {
+        return Err(ApiError::bad_data("no match[] parameter provided"));
+    }
+    let limit = params.limit()?;
+    let (start_ms, end_ms) = params.time_range()?;
+    let selectors =
+        params.selectors().map_err(|e| ApiError::param("match[]", e))?;
+    let scope = Scope { selectors, start_ms, end_ms, limit };
+    let view = app.store.view();
+    let budget = app.engine.budget().child("series", app.engine.limits().memory_bytes_per_query_max);
+    let cancel = CancelToken::unbounded();
+    let _hang_up = CancelOnDrop(cancel.clone());
+    let answer = app.compute(move || view.series(&caller.tenant, &scope.as_ref(), &budget, &cancel)).await?;
+    success_with(|w| w.array(|w| answer.series.iter().for_each(|l| w.labels(l))), &warnings(answer.truncated), &[])
+}
+
+/// Metadata that scraped targets expose, joined with what remote writers sent.
+pub(crate) async fn metadata(State(app): State<Arc<App>>, caller: Caller, params: Params) -> ApiResult {
+    let number = |name: &'static str| match params.get(name) {
+        "" => Ok(None),
+        text => text.parse::<i64>().map(Some).map_err(|_| ApiError::bad_data(format!("{name} must be a number"))),
+    };
+    let limit = number("limit")?.filter(|n| *n >= 0).map_or(usize::MAX, |n| n.unsigned_abs() as usize);
+    let per_metric =
+        number("limit_per_metric")?.filter(|n| *n > 0).map_or(usize::MAX, |n| n.unsigned_abs() as usize);
+    let metric = Some(params.get("metric")).filter(|m| !m.is_empty());
+
+    let mut families: BTreeMap<String, Vec<Metadata>> = BTreeMap::new();
+    let mut add = |family: &str, metadata: Metadata| {
+        let known = families.entry(family.to_owned()).or_default();
+        if known.len() < per_metric && !known.contains(&metadata) {
+            known.push(metadata);
+        }
+    };
+    app.scraping.for_each_metadata(metric, &mut |_, family, metadata| add(family, metadata.clone()));
+    for (family, all) in app.store.metadata(&caller.tenant, metric, 0) {
+        all.into_iter().for_each(|metadata| add(&family, metadata));
+    }
+    success(|w| {
+        w.object(|w| {
+            for (family, all) in families.iter().take(limit) {
+                w.key(family);
+                w.array(|w| {
+                    for metadata in all {
+                        w.object(|w| {
+                            w.key("type");
+                            w.string(metadata.metric_type.as_str());
+                            w.key("unit");
+                            w.string(&metadata.unit);
+                            w.key("help");
+                            w.string(&metadata.help);
+                        });
+                    }
+                });
+            }
+        });
+    })
+}

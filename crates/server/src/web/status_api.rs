@@ -1,0 +1,223 @@
+//! `/api/v1/status/*`, `features`, `openapi.yaml`, `/version` and the front page.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use store_metrics::Count;
+use wire_prom::api_json::JsonWriter;
+
+use super::App;
+use super::access::Caller;
+use super::params::Params;
+use super::reply::{ApiError, ApiResult, success, with_type};
+use super::time::rfc3339;
+
+const TSDB_LIMIT_DEFAULT: usize = 10;
+const TSDB_LIMIT_MAX: usize = 10_000;
+
+/// What the build says of itself.
+#[derive(Debug, Clone)]
+pub struct BuildInfo {
+    pub version: String,
+    pub revision: String,
+    pub branch: String,
+    pub build_user: String,
+    pub build_date: String,
+    /// The compiler, under the field where clients expect Go's version.
+    pub compiler: String,
+}
+
+/// Facts that do not change while the process runs.
+#[derive(Debug, Clone)]
+pub struct StatusFacts {
+    pub build: BuildInfo,
+    /// Command line flags by name, as upstream shows them.
+    pub flags: BTreeMap<String, String>,
+    pub started_ms: i64,
+    pub working_directory: String,
+    pub host_name: String,
+    pub server_timezone: String,
+    pub storage_retention: String,
+    /// Feature flags by category, the shape of upstream's `features.json`.
+    pub features: BTreeMap<String, BTreeMap<String, bool>>,
+}
+
+pub(crate) async fn config(State(app): State<Arc<App>>) -> ApiResult {
+    let yaml = app.reload.current_yaml();
+    success(|w| {
+        w.object(|w| {
+            w.key("yaml");
+            w.string(&yaml);
+        });
+    })
+}
+
+pub(crate) async fn flags(State(app): State<Arc<App>>) -> ApiResult {
+    success(|w| write_map(w, &app.facts.flags))
+}
+
+fn write_map(w: &mut JsonWriter, map: &BTreeMap<String, String>) {
+    w.object(|w| {
+        for (name, value) in map {
+            w.key(name);
+            w.string(value);
+        }
+    });
+}
+
+pub(crate) async fn build_info(State(app): State<Arc<App>>) -> ApiResult {
+    success(|w| write_build(w, &app.facts.build))
+}
+
+fn write_build(w: &mut JsonWriter, build: &BuildInfo) {
+    w.object(|w| {
+        for (name, value) in [
+            ("version", &build.version),
+            ("revision", &build.revision),
+            ("branch", &build.branch),
+            ("buildUser", &build.build_user),
+            ("buildDate", &build.build_date),
+            ("goVersion", &build.compiler),
+        ] {
+            w.key(name);
+            w.string(value);
+        }
+    });
+}
+
+/// `GET /version`: the same facts without an envelope.
+pub(crate) async fn version(State(app): State<Arc<App>>) -> Response {
+    let mut w = JsonWriter::new();
+    write_build(&mut w, &app.facts.build);
+    with_type(StatusCode::OK, "application/json", w.finish())
+}
+
+pub(crate) async fn runtime_info(State(app): State<Arc<App>>) -> ApiResult {
+    let status = app.reload.status();
+    let rejected: u64 = app.store.stats().rejected.total();
+    success(|w| {
+        w.object(|w| {
+            for (name, text) in [
+                ("startTime", rfc3339(app.facts.started_ms)),
+                ("CWD", app.facts.working_directory.clone()),
+                ("hostname", app.facts.host_name.clone()),
+                ("serverTime", rfc3339(app.clock.now_ms())),
+            ] {
+                w.key(name);
+                w.string(&text);
+            }
+            w.key("reloadConfigSuccess");
+            w.bool(status.successful);
+            w.key("lastConfigTime");
+            w.string(&rfc3339(status.last_success_ms));
+            w.key("corruptionCount");
+            w.int(0);
+            w.key("goroutineCount");
+            w.int(app.process.n_threads() as i64);
+            w.key("GOMAXPROCS");
+            w.int(std::thread::available_parallelism().map_or(1, |n| i64::try_from(n.get()).unwrap_or(1)));
+            w.key("GOMEMLIMIT");
+            w.int(i64::try_from(app.engine.budget().limit_bytes()).unwrap_or(i64::MAX));
+            w.key("GOGC");
+            w.string("");
+            w.key("GODEBUG");
+            w.string("");
+            w.key("storageRetention");
+            w.string(&app.facts.storage_retention);
+            w.key("sextantSamplesRejected");
+            w.int(i64::try_from(rejected).unwrap_or(i64::MAX));
+        });
+    })
+}
+
+pub(crate) async fn tsdb(State(app): State<Arc<App>>, caller: Caller, params: Params) -> ApiResult {
+    let limit = match params.get("limit") {
+        "" => TSDB_LIMIT_DEFAULT,
+        text => match text.parse::<usize>() {
+            Ok(n) if n >= 1 => n,
+            _ => return Err(ApiError::bad_data("limit must be a positive number")),
+        },
+    };
+    if limit > TSDB_LIMIT_MAX {
+        return Err(ApiError::bad_data(format!("limit must not exceed {TSDB_LIMIT_MAX}")));
+    }
+    let store = Arc::clone(&app.store);
+    let stats = app.compute(move || Ok(store.cardinality(&caller.tenant, limit))).await?;
+    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    success(|w| {
+        w.object(|w| {
+            w.key("headStats");
+            w.object(|w| {
+                for (name, value) in [
+                    ("numSeries", number(stats.head.n_series)),
+                    ("numLabelPairs", number(stats.head.n_label_pairs)),
+                    ("chunkCount", number(stats.head.chunk_count)),
+                    ("minTime", stats.head.min_time_ms),
+                    ("maxTime", stats.head.max_time_ms),
+                ] {
+                    w.key(name);
+                    w.int(value);
+                }
+            });
+            for (name, list) in [
+                ("seriesCountByMetricName", &stats.series_by_metric_name),
+                ("labelValueCountByLabelName", &stats.values_by_label_name),
+                ("memoryInBytesByLabelName", &stats.memory_bytes_by_label_name),
+                ("seriesCountByLabelValuePair", &stats.series_by_label_pair),
+            ] {
+                w.key(name);
+                write_counts(w, list);
+            }
+        });
+    })
+}
+
+fn write_counts(w: &mut JsonWriter, counts: &[Count]) {
+    w.array(|w| {
+        for count in counts {
+            w.object(|w| {
+                w.key("name");
+                w.string(&count.name);
+                w.key("value");
+                w.int(i64::try_from(count.value).unwrap_or(i64::MAX));
+            });
+        }
+    });
+}
+
+/// Replay is over before this server listens; upstream's shape for "nothing to do".
+pub(crate) async fn wal_replay() -> ApiResult {
+    success(|w| {
+        w.object(|w| {
+            for name in ["min", "max", "current"] {
+                w.key(name);
+                w.int(0);
+            }
+        });
+    })
+}
+
+pub(crate) async fn features(State(app): State<Arc<App>>) -> ApiResult {
+    success(|w| {
+        w.object(|w| {
+            for (category, features) in &app.facts.features {
+                w.key(category);
+                w.object(|w| {
+                    for (name, enabled) in features {
+                        w.key(name);
+                        w.bool(*enabled);
+                    }
+                });
+            }
+        });
+    })
+}
+
+/// Until the web application is embedded, the front page says what lives here.
+pub(crate) async fn front_page(State(app): State<Arc<App>>) -> Response {
+    let body = include_str!("front_page.html").replace("{version}", &app.facts.build.version);
+    with_type(StatusCode::OK, "text/html; charset=utf-8", body)
+}
