@@ -164,6 +164,14 @@ impl Group {
         &self.key
     }
 
+    pub fn file(&self) -> &str {
+        &self.key.file
+    }
+
+    pub fn name(&self) -> &str {
+        &self.key.name
+    }
+
     pub fn interval_ms(&self) -> i64 {
         self.definition.interval_ms
     }

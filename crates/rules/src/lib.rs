@@ -11,13 +11,3 @@ pub mod rule;
 pub mod ruler;
 pub mod snapshot;
 pub mod unittest;
-
-pub use alert::{Alert, AlertState, RESOLVED_RETENTION_MS};
-pub use group::{Equipment, Group, GroupCounters, GroupKey, IterationReport};
-pub use query::{
-    AppendError, Hands, LastSample, Notification, OneHand, QueryError, RefusedSample, RuleQuery, RuleSample,
-    RuleSink, RuleVector, rule_vector,
-};
-pub use rule::{InvalidRule, RuleHealth};
-pub use ruler::{DueWork, GroupEval, RuleManager, RuleOptions, StaleSeries, UpdateReport};
-pub use snapshot::{GroupSnapshot, RuleSnapshot, RuleSnapshotKind};
