@@ -96,9 +96,22 @@ fn float_text(value: f64) -> String {
     }
 }
 
-fn bytes_text(bytes: i64) -> String {
-    let magnitude = base::ByteSize(bytes.unsigned_abs());
-    if bytes < 0 { format!("-{magnitude}") } else { magnitude.to_string() }
+/// `15MiB`, `1GiB512MiB`: every power of 1024 that is not zero, the largest first.
+pub(crate) fn bytes_text(bytes: i64) -> String {
+    const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes == 0 {
+        return "0B".to_owned();
+    }
+    let mut rest = bytes.unsigned_abs();
+    let mut parts = Vec::new();
+    for unit in UNITS {
+        if rest % 1024 != 0 {
+            parts.push(format!("{}{unit}", rest % 1024));
+        }
+        rest /= 1024;
+    }
+    parts.reverse();
+    format!("{}{}", if bytes < 0 { "-" } else { "" }, parts.concat())
 }
 
 fn write_block(text: &mut String, out: &Out, indent: usize) {
@@ -369,6 +382,28 @@ fn push_double_quoted(text: &mut String, scalar: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::yaml::NodeKind;
+
+    #[test]
+    fn sizes_print_as_upstream() {
+        for (bytes, want) in
+            [(15 << 20, "15MiB"), (1536 << 20, "1GiB512MiB"), (1, "1B"), (-(1 << 30), "-1GiB"), (0, "0B")]
+        {
+            assert_eq!(bytes_text(bytes), want);
+        }
+    }
+
+    #[test]
+    fn long_texts_fold_at_spaces() {
+        let mut text = String::from("key: ");
+        let words = "word ".repeat(20);
+        write_scalar(&mut text, words.trim_end(), 0, false);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(lines[0].len() > 80 && lines[1].starts_with("  word"), "{text}");
+        let read = crate::yaml::parse(&text).unwrap().unwrap();
+        assert_eq!(read.get("key").unwrap().scalar_text(), Some(words.trim_end()));
+    }
 
     #[test]
     fn scalars_are_quoted_only_where_needed() {
@@ -403,5 +438,20 @@ mod tests {
         let mut text = String::new();
         write_scalar(&mut text, "a\nb\n", 0, false);
         assert_eq!(text, "|\n  a\n  b");
+    }
+
+    proptest::proptest! {
+        /// Whatever text a configuration holds, it reads back as it was printed.
+        #[test]
+        fn printed_texts_read_back(value in "[a-z0-9 :#,'\"\\[\\]{}\\n\\t\\\\|>&*!%@`~<=?.é-]{0,120}", key in "[a-zA-Z0-9_:#' -]{1,12}") {
+            let mut text = String::new();
+            write_block(&mut text, &Out::Map(vec![(key.clone(), Out::Text(value.clone()))]), 0);
+            let node = crate::yaml::parse(&text).unwrap_or_else(|err| panic!("{err}\n{text}")).unwrap();
+            let (name, read) = &node.entries().unwrap()[0];
+            proptest::prop_assert_eq!(name.scalar_text(), Some(key.as_str()), "{}", text);
+            proptest::prop_assert_eq!(read.scalar_text(), Some(value.as_str()), "{}", text);
+            let NodeKind::Scalar(scalar) = &read.kind else { panic!("a scalar") };
+            proptest::prop_assert_eq!(scalar.resolve(), Resolved::Str, "{}", text);
+        }
     }
 }
