@@ -1,6 +1,6 @@
 //! Operators between operands: precedence and matching modifiers.
 
-use super::expr::unary_op;
+use super::expr::{starts_expr, unary_op};
 use super::{Abort, Parsed, Parser};
 use crate::ast::{BinaryExpr, BinaryOp, Expr, MatchCardinality, UnaryOp, VectorMatching};
 use crate::lexer::token::{Keyword, TokenKind};
@@ -75,7 +75,8 @@ impl Parser<'_> {
             };
             if matching.cardinality != MatchCardinality::OneToOne {
                 self.advance();
-                if self.peek() == TokenKind::LeftParen {
+                let next = self.peek();
+                if next == TokenKind::LeftParen || !starts_expr(next) {
                     matching.include = self.parse_grouping_labels()?;
                 }
             }

@@ -236,7 +236,7 @@ pub(super) fn is_metric_name(kind: TokenKind) -> bool {
     }
 }
 
-fn starts_expr(kind: TokenKind) -> bool {
+pub(super) fn starts_expr(kind: TokenKind) -> bool {
     is_metric_name(kind)
         || unary_op(kind).is_some()
         || matches!(

@@ -58,6 +58,30 @@ fn features_are_off_unless_turned_on() {
 }
 
 #[test]
+fn the_innermost_construct_with_a_message_reports() {
+    for (query, expected) in [
+        (
+            "a * on (b) group_left % c",
+            "1:23: parse error: unexpected <op:%> in grouping opts, expected \"(\"",
+        ),
+        ("sum(a b)", "1:7: parse error: unexpected identifier \"b\" in aggregation"),
+        ("sum(rate(a b))", "1:12: parse error: unexpected identifier \"b\" in aggregation"),
+        ("sum(a) b", "1:8: parse error: unexpected identifier \"b\""),
+        ("rate(a b)", "1:8: parse error: unexpected identifier \"b\""),
+        (
+            "a[5m + ]",
+            "1:8: parse error: unexpected \"]\" in subquery or range selector, \
+                       expected number, duration, step(), or range()",
+        ),
+        ("a[5m:1m:]", "1:8: parse error: unexpected colon ':'"),
+        ("a @ start(5)", "1:11: parse error: unexpected number \"5\" in @, expected timestamp"),
+        ("f(a, *)", "1:4: parse error: trailing commas not allowed in function call args"),
+    ] {
+        assert_eq!(parse(query), Err(expected.to_owned()), "{query}");
+    }
+}
+
+#[test]
 fn selectors_and_metrics_parse_alone() {
     for (text, expected) in [
         (r#"up{job=~"a.*"}"#, Ok(r#"[job=~"a.*", __name__="up"]"#)),
