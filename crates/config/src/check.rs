@@ -5,12 +5,11 @@ use rules::config::{RuleFile, SourcePos};
 use scrape::sd_config::SdConfig;
 use wire_core::http_config::{HttpClientConfig, PemSource, SecretSource};
 
-use crate::decode::{decode_node, parse_text};
-use crate::error::{ConfigError, DecodeError, Problem};
-use crate::prometheus::{Environment, Mode, PrometheusConfig, job};
+use crate::error::{ConfigError, Problem};
+use crate::prometheus::{Environment, Mode, PrometheusConfig};
 use crate::rule_files::{RuleFileOptions, duplicate_rules, parse_rule_file};
-use crate::schema::sd::TARGET_GROUP;
 use crate::sextant::SextantConfig;
+use crate::target_files::parse_target_file;
 use crate::web::WebConfig;
 
 /// What the checks may look at. Errors are texts for people.
@@ -258,30 +257,6 @@ fn check_discovery_files(
             }
         }
     }
-}
-
-/// Reads a discovery file (YAML; JSON is YAML too) into target groups. The i-th group's source is
-/// `path:i`.
-pub fn parse_target_file(text: &str, path: &str) -> Result<Vec<scrape::sd_config::TargetGroup>, ConfigError> {
-    let Some(node) = parse_text(text).map_err(|err| err.prefixed(path))? else { return Ok(Vec::new()) };
-    if node.is_null() {
-        return Ok(Vec::new());
-    }
-    let Some(items) = node.items() else {
-        let message = "a list of target groups is expected".to_owned();
-        let problem = Problem { pos: Some(node.pos), message };
-        return Err(DecodeError::Types(vec![problem]).prefixed(path));
-    };
-    let mut groups = Vec::with_capacity(items.len());
-    for (at, item) in items.iter().enumerate() {
-        if item.is_null() {
-            let message = format!("nil target group item found (index {at})");
-            return Err(DecodeError::Semantic(Problem { pos: Some(item.pos), message }).prefixed(path));
-        }
-        let record = decode_node(item, &TARGET_GROUP).map_err(|err| err.prefixed(path))?;
-        groups.push(job::target_group(&record, &format!("{path}:{at}")));
-    }
-    Ok(groups)
 }
 
 /// The rule files a configuration names. A name without a star must exist.

@@ -87,6 +87,12 @@ impl DecodeError {
         ConfigError::new(file, self.problems(), text)
     }
 
+    /// As it is, for texts that are no file.
+    pub(crate) fn bare(self) -> ConfigError {
+        let text = self.upstream_text();
+        ConfigError::new("", self.problems(), text)
+    }
+
     /// Wraps as most of upstream's tools do: `<path>: <text>`.
     pub(crate) fn prefixed(self, file: &str) -> ConfigError {
         let text = format!("{file}: {}", self.upstream_text());
