@@ -1,1 +1,22 @@
-//! OTLP: bytes to model. Knows no store.
+//! OTLP metrics: export requests, protobuf or JSON, to series as Prometheus translates them.
+//! Does no IO and knows no store. Deltas are refused or kept as they are; turning them into
+//! cumulative values needs state and is not done here.
+
+mod decode;
+mod decode_json;
+mod naming;
+mod request;
+mod response;
+mod translate;
+
+pub use decode::decode_protobuf;
+pub use decode_json::decode_json;
+pub use naming::{LabelNamer, MetricNamer, NameError, TranslationStrategy, unit_name};
+pub use request::{ExportRequest, OtlpError};
+pub use response::{ResponseEncoding, encode_error, encode_response};
+pub use translate::{
+    OtlpOptions, PromotedAttributes, Translated, TranslationWarning, WarningCategory, translate,
+};
+
+#[cfg(test)]
+mod tests;
