@@ -29,8 +29,7 @@ pub(crate) fn power(exponent: u8) -> Option<f64> {
 #[inline]
 fn mantissa(v: f64, exponent: usize) -> Option<i64> {
     let scaled = v * POWERS[exponent];
-    // Written so that a NaN is refused too.
-    if !(scaled.abs() <= EXACT_MAX) {
+    if scaled.is_nan() || scaled.abs() > EXACT_MAX {
         return None;
     }
     let m = scaled.round_ties_even() as i64;
@@ -72,5 +71,9 @@ pub(crate) fn detect(values: &[f64]) -> Option<Decimals> {
     if let Some(&m) = mantissas.get(n_leading) {
         mantissas[..n_leading].fill(m);
     }
-    (exceptions.len() <= exceptions_max).then(|| Decimals { exponent: exponent as u8, mantissas, exceptions })
+    (exceptions.len() <= exceptions_max).then_some(Decimals {
+        exponent: exponent as u8,
+        mantissas,
+        exceptions,
+    })
 }

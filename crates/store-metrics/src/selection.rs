@@ -9,7 +9,7 @@ use crate::columns::SampleColumns;
 use crate::error::StoreError;
 use crate::live::series::LiveSeries;
 use crate::part::family::{self, Hidden};
-use crate::part::reader::MetricsPart;
+use crate::part::reader::{AtHand, MetricsPart};
 use crate::rows;
 use crate::store::MetricsView;
 
@@ -17,6 +17,7 @@ use crate::store::MetricsView;
 #[derive(Debug)]
 pub(crate) struct SelectedPart {
     pub(crate) part: Arc<MetricsPart>,
+    pub(crate) at_hand: AtHand,
     pub(crate) hidden: Vec<Hidden>,
 }
 
@@ -64,14 +65,14 @@ impl SelectedSeries {
         columns.clear();
         let sources = self.source_starts[idx] as usize..self.source_starts[idx + 1] as usize;
         for source in &self.sources[sources] {
-            let SelectedPart { part, hidden } = &self.parts[source.part as usize];
+            let SelectedPart { part, at_hand, hidden } = &self.parts[source.part as usize];
             if hidden.iter().any(|entry| entry.series.contains(source.ordinal)) {
                 let mut visible = SampleColumns::default();
-                part.read(source.ordinal, self.start_ms, self.end_ms, &mut visible)?;
+                part.read(at_hand, source.ordinal, self.start_ms, self.end_ms, &mut visible)?;
                 family::hide(&mut visible, source.ordinal, hidden);
                 rows::append(columns, &visible);
             } else {
-                part.read(source.ordinal, self.start_ms, self.end_ms, columns)?;
+                part.read(at_hand, source.ordinal, self.start_ms, self.end_ms, columns)?;
             }
         }
         if let Some(live) = &self.live[idx] {

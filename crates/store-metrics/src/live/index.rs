@@ -81,7 +81,7 @@ impl LiveIndex {
     /// Adds a series. The caller limits the number of series far below 2^32.
     pub(crate) fn insert(&mut self, series: Arc<LiveSeries>) {
         let ordinal = u32::try_from(self.series.len()).expect("series limits are below 2^32");
-        for (name, value) in series.labels().iter() {
+        for (name, value) in series.labels() {
             let values = match self.names.get_mut(name) {
                 Some(values) => values,
                 None => self.names.entry(Box::from(name)).or_default(),

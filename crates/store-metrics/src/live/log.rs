@@ -48,7 +48,7 @@ struct Cursor {
 
 fn as_integer(bits: u64) -> Option<i64> {
     let v = f64::from_bits(bits);
-    if !(v.abs() <= EXACT_MAX) {
+    if v.is_nan() || v.abs() > EXACT_MAX {
         return None;
     }
     let integer = v as i64;

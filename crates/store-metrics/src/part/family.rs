@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use base::Budget;
 use codec::Effort;
-use model::SeriesId;
+use model::{Exemplar, SeriesId};
 use roaring::RoaringBitmap;
 use store_core::{
     FamilyError, MergeContext, PartError, PartFamily, PartMeta, PartReader, PartStats, PartWriter, TimeRange,
@@ -18,7 +18,7 @@ use crate::part::builder::{Pair, PartBuilder};
 use crate::part::cache::PartCache;
 use crate::part::exemplars::PartExemplar;
 use crate::part::metadata::Families;
-use crate::part::reader::MetricsPart;
+use crate::part::reader::{AtHand, MetricsPart};
 use crate::part::symbols::SymbolTable;
 use crate::part::{FAMILY, SCHEMA_VERSION};
 use crate::{rows, selector};
@@ -76,12 +76,14 @@ pub(crate) fn hide(columns: &mut SampleColumns, ordinal: u32, hidden: &[Hidden])
 /// One input of a merge, at its next series.
 struct Input {
     part: MetricsPart,
+    at_hand: AtHand,
     hidden: Vec<Hidden>,
     /// From the input's symbols to the output's.
     symbols: Vec<u32>,
     next: u32,
     pairs: Vec<Pair>,
-    exemplars: Vec<PartExemplar>,
+    /// In order of series.
+    exemplars: std::iter::Peekable<std::vec::IntoIter<PartExemplar>>,
 }
 
 impl Input {
@@ -92,8 +94,11 @@ impl Input {
     ) -> Result<Self, FamilyError> {
         let part = MetricsPart::new(reader.clone(), Arc::clone(cache))?;
         let hidden = hidden_in(&part, tombstones)?;
-        let exemplars = part.exemplars()?;
-        Ok(Self { part, hidden, symbols: Vec::new(), next: 0, pairs: Vec::new(), exemplars })
+        let at_hand = part.at_hand()?;
+        let mut exemplars = part.exemplars()?;
+        exemplars.sort_by_key(|(ordinal, _)| *ordinal);
+        let exemplars = exemplars.into_iter().peekable();
+        Ok(Self { part, at_hand, hidden, symbols: Vec::new(), next: 0, pairs: Vec::new(), exemplars })
     }
 
     fn load_pairs(&mut self) -> Result<(), PartError> {
@@ -108,17 +113,23 @@ impl Input {
         Ok(())
     }
 
+    /// The exemplars of the next series.
+    fn take_exemplars(&mut self) -> Vec<Exemplar> {
+        let mut taken = Vec::new();
+        while let Some((_, exemplar)) = self.exemplars.next_if(|(ordinal, _)| *ordinal <= self.next) {
+            taken.push(exemplar);
+        }
+        taken
+    }
+
     fn is_done(&self) -> bool {
         self.next >= self.part.n_series()
     }
 }
 
 /// All texts of the inputs, and in each input where its texts went.
-fn merge_symbols(inputs: &mut [Input]) -> Result<SymbolTable, PartError> {
-    let mut indexes = Vec::with_capacity(inputs.len());
-    for input in inputs.iter() {
-        indexes.push(input.part.index()?);
-    }
+fn merge_symbols(inputs: &mut [Input]) -> SymbolTable {
+    let indexes: Vec<_> = inputs.iter().map(|input| Arc::clone(&input.at_hand.index)).collect();
     let mut texts: Vec<&str> = indexes.iter().flat_map(|index| index.symbols.iter()).collect();
     texts.sort_unstable();
     texts.dedup();
@@ -127,7 +138,7 @@ fn merge_symbols(inputs: &mut [Input]) -> Result<SymbolTable, PartError> {
         let found = |text: &str| merged.find(text).expect("every text of every input was merged");
         input.symbols = index.symbols.iter().map(found).collect();
     }
-    Ok(merged)
+    merged
 }
 
 impl PartFamily for MetricsFamily {
@@ -151,7 +162,7 @@ impl PartFamily for MetricsFamily {
         for reader in inputs {
             opened.push(Input::open(reader, &cache, &ctx.tombstones)?);
         }
-        let symbols = merge_symbols(&mut opened)?;
+        let symbols = merge_symbols(&mut opened);
         for input in &mut opened {
             input.load_pairs()?;
         }
@@ -162,14 +173,15 @@ impl PartFamily for MetricsFamily {
     fn verify(&self, part: &PartReader) -> Result<Vec<String>, PartError> {
         let cache = Arc::new(PartCache::new(MERGE_CACHE_BYTES, Budget::unlimited()));
         let part = MetricsPart::new(part.clone(), cache)?;
+        let at_hand = part.at_hand()?;
         let mut defects = Vec::new();
         let mut columns = SampleColumns::default();
         let mut rows = 0u64;
         for ordinal in 0..part.n_series() {
             columns.clear();
-            part.read(ordinal, i64::MIN, i64::MAX, &mut columns)?;
+            part.read(&at_hand, ordinal, i64::MIN, i64::MAX, &mut columns)?;
             rows += columns.n_samples() as u64;
-            let labels = part.labels(ordinal)?;
+            let labels = part.labels(&at_hand.index, ordinal)?;
             if part.id_of(ordinal)? != SeriesId::of(&part.meta().tenant, &labels) {
                 defects.push(format!("series {ordinal} {labels} has another fingerprint"));
             }
@@ -211,9 +223,8 @@ fn merge_series(
         let mut taken = Vec::new();
         for input in inputs.iter_mut().filter(|input| !input.is_done() && input.pairs == pairs) {
             read_visible(input, start_ms, end_ms, &mut columns, &mut scratch)?;
-            let own =
-                input.exemplars.iter().filter(|(o, e)| *o == input.next && e.t >= start_ms && e.t <= end_ms);
-            taken.extend(own.map(|(_, e)| (ordinal, e.clone())));
+            let own = input.take_exemplars().into_iter().filter(|e| e.t >= start_ms && e.t <= end_ms);
+            taken.extend(own.map(|exemplar| (ordinal, exemplar)));
             input.next += 1;
             input.load_pairs()?;
         }
@@ -245,10 +256,10 @@ fn read_visible(
     scratch: &mut SampleColumns,
 ) -> Result<(), PartError> {
     if !input.hidden.iter().any(|entry| entry.series.contains(input.next)) {
-        return input.part.read(input.next, start_ms, end_ms, columns);
+        return input.part.read(&input.at_hand, input.next, start_ms, end_ms, columns);
     }
     scratch.clear();
-    input.part.read(input.next, start_ms, end_ms, scratch)?;
+    input.part.read(&input.at_hand, input.next, start_ms, end_ms, scratch)?;
     hide(scratch, input.next, &input.hidden);
     rows::append(columns, scratch);
     Ok(())

@@ -1,10 +1,11 @@
 //! Reads a metrics part: index and blocks on demand, decoded blocks shared through the cache.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use codec::bytes::{ByteReader, CorruptInput};
 use codec::{block, floats, ints};
 use model::{Labels, Matcher, SeriesId};
+use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 use store_core::{BlockRef, PartError, PartId, PartMeta, PartReader};
 
@@ -26,12 +27,30 @@ use crate::part::{
 pub(crate) struct MetricsPart {
     reader: PartReader,
     cache: Arc<PartCache>,
+    /// The index as long as anybody holds it: one too large for the cache is not read per series.
+    held_index: Mutex<Weak<PartIndex>>,
     n_series: u32,
     /// The blocks of each kind in order.
     by_kind: [Vec<BlockRef>; 12],
 }
 
+/// What reading many series of one part keeps at hand, so that they do not meet at the cache.
+#[derive(Debug)]
+pub(crate) struct AtHand {
+    pub(crate) index: Arc<PartIndex>,
+    pages: Box<[OnceLock<Arc<Lists<PageEntry>>>]>,
+    times: Box<[OnceLock<Arc<Vec<i64>>>]>,
+}
+
 impl MetricsPart {
+    pub(crate) fn at_hand(&self) -> Result<AtHand, PartError> {
+        let index = self.index()?;
+        let n_chunks = (self.n_series as usize).div_ceil(SERIES_PER_CHUNK);
+        let pages = (0..n_chunks).map(|_| OnceLock::new()).collect();
+        let times = index.times.iter().map(|_| OnceLock::new()).collect();
+        Ok(AtHand { index, pages, times })
+    }
+
     pub(crate) fn new(reader: PartReader, cache: Arc<PartCache>) -> Result<Self, PartError> {
         let mut by_kind: [Vec<BlockRef>; 12] = std::array::from_fn(|_| Vec::new());
         for block in reader.blocks() {
@@ -49,7 +68,7 @@ impl MetricsPart {
             let footer = BlockRef { kind: 0, offset: 0, len_bytes: 0, crc32c: 0 };
             corrupt(reader.key(), &footer, CorruptInput::OutOfRange("number of series blocks"))
         })?;
-        Ok(Self { reader, cache, n_series, by_kind })
+        Ok(Self { reader, cache, held_index: Mutex::new(Weak::new()), n_series, by_kind })
     }
 
     pub(crate) fn meta(&self) -> &PartMeta {
@@ -91,6 +110,9 @@ impl MetricsPart {
         if let Some(Cached::Index(index)) = self.cache.get(self.id(), &Item::Index) {
             return Ok(index);
         }
+        if let Some(index) = self.held_index.lock().upgrade() {
+            return Ok(index);
+        }
         let mut symbols = SymbolTable::default();
         for n in 0..self.by_kind[usize::from(kind::SYMBOLS)].len() as u32 {
             let raw = self.decompressed(kind::SYMBOLS, n)?;
@@ -104,6 +126,7 @@ impl MetricsPart {
             times = read_time_directory(&raw).map_err(|e| self.corrupt(kind::TIME_DIRECTORY, 0, e))?;
         }
         let index = Arc::new(PartIndex { symbols, names, times });
+        *self.held_index.lock() = Arc::downgrade(&index);
         self.cache.put(self.id(), Item::Index, Cached::Index(Arc::clone(&index)));
         Ok(index)
     }
@@ -165,8 +188,7 @@ impl MetricsPart {
         self.corrupt(kind, chunk, CorruptInput::OutOfRange("series ordinal"))
     }
 
-    pub(crate) fn labels(&self, ordinal: u32) -> Result<Labels, PartError> {
-        let index = self.index()?;
+    pub(crate) fn labels(&self, index: &PartIndex, ordinal: u32) -> Result<Labels, PartError> {
         self.with_pairs(ordinal, |pairs| {
             let text = |symbol: u32| index.symbols.get(symbol).unwrap_or_default();
             Labels::from_sorted(pairs.iter().map(|(name, value)| (text(*name), text(*value))))
@@ -202,18 +224,26 @@ impl MetricsPart {
     /// Appends the samples of a series within the bounds: ascending floats, ascending histograms.
     pub(crate) fn read(
         &self,
+        at_hand: &AtHand,
         ordinal: u32,
         start_ms: i64,
         end_ms: i64,
         columns: &mut SampleColumns,
     ) -> Result<(), PartError> {
         let (chunk, at) = split(ordinal);
-        let index = self.index()?;
-        let pages = self.pages_chunk(chunk)?;
+        let index = &at_hand.index;
+        let slot = at_hand.pages.get(chunk as usize).ok_or_else(|| self.beyond(kind::PAGES, chunk))?;
+        let pages = match slot.get() {
+            Some(pages) => pages,
+            None => {
+                let pages = self.pages_chunk(chunk)?;
+                slot.get_or_init(|| pages)
+            }
+        };
         for page in pages.get(at).ok_or_else(|| self.beyond(kind::PAGES, chunk))? {
             let times = &index.times[page.time_ref as usize];
             if times.max_t >= start_ms && times.min_t <= end_ms {
-                self.read_page(page, times, start_ms, end_ms, columns)?;
+                self.read_page(at_hand, page, start_ms..=end_ms, columns)?;
             }
         }
         Ok(())
@@ -221,22 +251,28 @@ impl MetricsPart {
 
     fn read_page(
         &self,
+        at_hand: &AtHand,
         page: &PageEntry,
-        times: &TimeEntry,
-        start_ms: i64,
-        end_ms: i64,
+        time: std::ops::RangeInclusive<i64>,
         columns: &mut SampleColumns,
     ) -> Result<(), PartError> {
-        let ts = self.times(page.time_ref, times)?;
-        let from = ts.partition_point(|t| *t < start_ms);
-        let to = ts.partition_point(|t| *t <= end_ms);
+        let slot = &at_hand.times[page.time_ref as usize];
+        let ts = match slot.get() {
+            Some(ts) => ts,
+            None => {
+                let ts = self.times(page.time_ref, &at_hand.index.times[page.time_ref as usize])?;
+                slot.get_or_init(|| ts)
+            }
+        };
+        let from = ts.partition_point(|t| t < time.start());
+        let to = ts.partition_point(|t| t <= time.end());
         if from >= to {
             return Ok(());
         }
         let samples = self.bytes(Item::Samples(page.block), kind::SAMPLES, page.block, false)?;
         let fail = |e| self.corrupt(kind::SAMPLES, page.block, e);
         let bytes = slice(&samples, page.offset, page.len).map_err(fail)?;
-        append_page(page.flags, bytes, &ts, from..to, columns).map_err(fail)
+        append_page(page.flags, bytes, ts, from..to, columns).map_err(fail)
     }
 
     /// A decoded timestamp column. All series of a target share one.
@@ -282,7 +318,7 @@ impl MetricsPart {
         index: &PartIndex,
         entry: &NameEntry,
         prefix: &str,
-        each: &mut dyn FnMut(&str, &[u8]) -> Result<bool, CorruptInput>,
+        each: &mut ValueVisitor<'_>,
     ) -> Result<(), PartError> {
         let (Ok(from) | Err(from)) = index.symbols.find(prefix);
         let first = entry.chunks.partition_point(|chunk| chunk.first <= from).saturating_sub(1);
@@ -376,6 +412,9 @@ impl LabelIndex for MetricsPart {
     }
 }
 
+/// Gets a value and the bytes of its postings; `false` stops.
+pub(crate) type ValueVisitor<'v> = dyn FnMut(&str, &[u8]) -> Result<bool, CorruptInput> + 'v;
+
 fn split(ordinal: u32) -> (u32, usize) {
     (ordinal / SERIES_PER_CHUNK as u32, ordinal as usize % SERIES_PER_CHUNK)
 }
@@ -435,7 +474,7 @@ fn visit_chunk(
     chunk: &ValueChunk,
     index: &PartIndex,
     prefix: &str,
-    each: &mut dyn FnMut(&str, &[u8]) -> Result<bool, CorruptInput>,
+    each: &mut ValueVisitor<'_>,
 ) -> Result<bool, CorruptInput> {
     let mut reader = ByteReader::new(block.get(chunk.offset as usize..).ok_or(CorruptInput::Truncated)?);
     let mut symbol = u64::from(chunk.first);

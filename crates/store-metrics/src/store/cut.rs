@@ -11,6 +11,7 @@ use store_core::{
 
 use crate::columns::SampleColumns;
 use crate::error::StoreError;
+use crate::live::log::SeriesLog;
 use crate::live::series::LiveSeries;
 use crate::live::tenant::TenantLive;
 use crate::outcome::CutOutcome;
@@ -253,7 +254,7 @@ fn collect<'a>(live: &'a TenantLive, frozen: &Frozen) -> (TenantCut<'a>, Option<
 fn frozen_bounds(series: &LiveSeries, frozen: &Frozen) -> Vec<(i64, i64)> {
     let state = series.state.lock();
     let of_cut = |generation: u32| generation > frozen.above && generation <= frozen.generation;
-    state.logs().filter(|log| of_cut(log.generation) && !log.is_empty()).map(|log| log.bounds()).collect()
+    state.logs().filter(|log| of_cut(log.generation) && !log.is_empty()).map(SeriesLog::bounds).collect()
 }
 
 fn read_frozen(series: &LiveSeries, frozen: &Frozen, window: TimeRange, columns: &mut SampleColumns) {

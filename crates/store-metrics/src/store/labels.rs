@@ -146,9 +146,10 @@ impl MetricsView {
                 continue;
             }
             let matched = part_scope(&part, selectors)?;
+            let index = part.index()?;
             for (ordinal, exemplar) in exemplars {
                 if in_time(&exemplar) && matched.as_ref().is_none_or(|set| set.contains(ordinal)) {
-                    found.entry(part.labels(ordinal)?).or_default().push(Arc::new(exemplar));
+                    found.entry(part.labels(&index, ordinal)?).or_default().push(Arc::new(exemplar));
                 }
             }
         }

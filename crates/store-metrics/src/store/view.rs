@@ -121,7 +121,8 @@ impl MetricsView {
     pub(crate) fn open_part(&self, meta: &PartMeta) -> Result<SelectedPart, StoreError> {
         let part = self.shared.part(meta)?;
         let hidden = hidden_in(&part, &self.snapshot.tombstones_for(meta))?;
-        Ok(SelectedPart { part, hidden })
+        let at_hand = part.at_hand()?;
+        Ok(SelectedPart { part, at_hand, hidden })
     }
 }
 
@@ -183,6 +184,7 @@ impl Selecting<'_> {
         if matched.is_empty() {
             return Ok(());
         }
+        let index = Arc::clone(&selected.at_hand.index);
         let number = self.parts.len() as u32;
         self.parts.push(selected);
         let mut fresh: Vec<(u32, SeriesId)> = Vec::new();
@@ -193,7 +195,7 @@ impl Selecting<'_> {
         })?;
         for (ordinal, id) in fresh {
             let series = self.labels.len() as u32;
-            self.push(part.labels(ordinal)?, None)?;
+            self.push(part.labels(&index, ordinal)?, None)?;
             self.by_id.insert(id, series);
             self.sources.push((series, Source { part: number, ordinal }));
         }

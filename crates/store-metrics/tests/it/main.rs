@@ -1,7 +1,9 @@
 //! The store as its owner sees it.
+#![cfg(test)]
 
 mod bench;
 mod failures;
 mod matchers;
 mod model_run;
+mod threads;
 mod walk;

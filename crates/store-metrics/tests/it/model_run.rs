@@ -28,10 +28,9 @@ struct Model {
 
 impl Model {
     fn append(&mut self, labels: &Labels, t: i64, v: f64) {
-        if let Some((newest_t, newest)) = self.newest.get(labels) {
-            if *newest_t == t && newest.to_bits() != v.to_bits() {
-                return;
-            }
+        let newest = self.newest.get(labels);
+        if newest.is_some_and(|(newest_t, newest)| *newest_t == t && newest.to_bits() != v.to_bits()) {
+            return;
         }
         self.note_newest(labels, t, v);
         self.journal.push((labels.clone(), t, v));

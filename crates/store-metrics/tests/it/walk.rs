@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base::{Budget, CancelToken};
 use model::histogram::Span;
-use model::{BatchSeries, Exemplar, FloatHistogram, HistogramSample, MatchOp, Matcher, Metadata, MetricType};
+use model::{Exemplar, FloatHistogram, HistogramSample, MatchOp, Matcher, Metadata, MetricType};
 use store_metrics::{AppendOptions, BatchId, LabelScope, RejectReason, SampleColumns};
 
 use crate::bench::{Bench, NOW_MS, labels};
@@ -149,7 +149,7 @@ fn histograms_start_times_exemplars_and_metadata_are_kept() {
             view.query_exemplars(&bench.tenant, &[vec![Matcher::equal("job", "a")]], 0, NOW_MS).unwrap();
         assert_eq!((found.len(), &*found[0].exemplars[0]), (1, &trace), "{stage}");
         let metadata = bench.store().metadata(&bench.tenant, Some("rpc"), 0);
-        assert_eq!(metadata["rpc"], [help.clone()], "{stage}");
+        assert_eq!(metadata["rpc"], std::slice::from_ref(&help), "{stage}");
     }
 }
 
@@ -177,7 +177,7 @@ fn label_queries_see_live_series_and_parts() {
     let (budget, cancel) = (Budget::unlimited(), CancelToken::unbounded());
     let series = |scope| view.series(&bench.tenant, &scope, &budget, &cancel).unwrap();
     assert_eq!(series(scope(&m, 0, 0)).series, [a.clone(), b.clone()]);
-    assert_eq!(series(scope(&m, NOW_MS - 1_000, 0)).series, [b.clone()], "time bounds");
+    assert_eq!(series(scope(&m, NOW_MS - 1_000, 0)).series, std::slice::from_ref(&b), "time bounds");
     let two = [m[0].clone(), vec![Matcher::new(MatchOp::Regex, "job", "b|c").unwrap()]];
     assert_eq!(series(scope(&two, 0, 0)).series, [a, b, c]);
     let cardinality = bench.store().cardinality(&bench.tenant, 10);
