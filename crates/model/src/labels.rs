@@ -81,7 +81,7 @@ impl Labels {
 
     /// The value of `name`, or `None`; upstream treats a missing label as the empty value.
     pub fn get(&self, name: &str) -> Option<&str> {
-        for (n, v) in self.iter() {
+        for (n, v) in self {
             match n.cmp(name) {
                 Ordering::Less => {}
                 Ordering::Equal => return Some(v),
