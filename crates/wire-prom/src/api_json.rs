@@ -80,9 +80,8 @@ impl JsonWriter {
     }
 
     pub fn int(&mut self, v: i64) {
-        use std::io::Write as _;
         self.separate();
-        write!(self.out, "{v}").expect("writing to a vector cannot fail");
+        push_int(&mut self.out, v);
     }
 
     pub fn bool(&mut self, v: bool) {
@@ -99,12 +98,15 @@ impl JsonWriter {
 
     /// A time in milliseconds as seconds: `1435781451.781`.
     pub fn timestamp(&mut self, t_ms: i64) {
-        use std::io::Write as _;
         self.separate();
-        let (sign, abs) = (if t_ms < 0 { "-" } else { "" }, t_ms.unsigned_abs());
-        write!(self.out, "{sign}{}", abs / 1000).expect("writing to a vector cannot fail");
-        if abs % 1000 != 0 {
-            write!(self.out, ".{:03}", abs % 1000).expect("writing to a vector cannot fail");
+        if t_ms < 0 {
+            self.out.push(b'-');
+        }
+        push_u64(&mut self.out, t_ms.unsigned_abs() / 1000);
+        let fraction = t_ms.unsigned_abs() % 1000;
+        if fraction != 0 {
+            let digit = |scale: u64| b'0' + (fraction / scale % 10) as u8;
+            self.out.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
         }
     }
 
@@ -119,8 +121,15 @@ impl JsonWriter {
     /// A sample value as a string, in exponent form below 1e-6 and from 1e21 on.
     pub fn value(&mut self, v: f64) {
         self.separate();
-        self.scratch.clear();
         let abs = v.abs();
+        // Most samples are counts, which need no search for the shortest digits.
+        if v.fract() == 0.0 && abs < WHOLE_MAX && v.to_bits() != (-0.0f64).to_bits() {
+            self.out.push(b'"');
+            push_int(&mut self.out, v as i64);
+            self.out.push(b'"');
+            return;
+        }
+        self.scratch.clear();
         if abs != 0.0 && abs.is_finite() && !(1e-6..1e21).contains(&abs) {
             self.scratch.push_str(&gofloat::format_e(v));
         } else {
@@ -343,6 +352,30 @@ pub fn query_result(w: &mut JsonWriter, result_type: &str, result: impl FnOnce(&
         w.key("result");
         result(w);
     });
+}
+
+/// Whole numbers below this are exact in an `i64`.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
+fn push_int(out: &mut Vec<u8>, v: i64) {
+    if v < 0 {
+        out.push(b'-');
+    }
+    push_u64(out, v.unsigned_abs());
+}
+
+fn push_u64(out: &mut Vec<u8>, mut v: u64) {
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (v % 10) as u8;
+        v /= 10;
+        if v == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

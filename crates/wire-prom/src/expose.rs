@@ -75,7 +75,7 @@ pub enum Entry<'p> {
 pub enum Parser<'a> {
     Text(TextParser<'a>),
     OpenMetrics(OpenMetricsParser<'a>),
-    Protobuf(ProtobufParser<'a>),
+    Protobuf(Box<ProtobufParser<'a>>),
     Nhcb(Box<NhcbParser<'a>>),
 }
 
@@ -84,7 +84,7 @@ impl<'a> Parser<'a> {
         let inner = match format {
             Format::Text => Self::Text(TextParser::new(body, options)),
             Format::OpenMetrics => Self::OpenMetrics(OpenMetricsParser::new(body, options)),
-            Format::Protobuf => return Self::Protobuf(ProtobufParser::new(body, options)),
+            Format::Protobuf => return Self::Protobuf(Box::new(ProtobufParser::new(body, options))),
         };
         if options.convert_classic_to_nhcb {
             Self::Nhcb(Box::new(NhcbParser::new(inner, options)))

@@ -259,6 +259,9 @@ impl fmt::Display for InvalidLabels {
     }
 }
 
+/// Names and values as they came, which need not be UTF-8.
+type RawLabels<'a> = Vec<(&'a [u8], &'a [u8])>;
+
 /// Checks and sorts labels as they came.
 fn check_labels(pairs: &mut [(&[u8], &[u8])]) -> Result<Labels, InvalidLabels> {
     pairs.sort_unstable_by_key(|(name, _)| *name);

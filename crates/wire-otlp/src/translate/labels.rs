@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::{OtlpOptions, PromotedAttributes};
 use crate::naming::{LabelNamer, NameError, unit_name};
-use crate::request::{Attributes, ScopeMetrics, attribute};
+use crate::request::{Attributes, ScopeMetrics, Value, attribute};
 
 const SERVICE_NAME: &str = "service.name";
 const SERVICE_NAMESPACE: &str = "service.namespace";
@@ -52,7 +52,7 @@ pub(super) struct LabelContext<'o> {
 
 impl<'o> LabelContext<'o> {
     pub(super) fn of_resource(attributes: &Attributes, options: &'o OtlpOptions) -> Result<Self, LabelError> {
-        let text = |key| attribute(attributes, key).map(|value| value.to_text());
+        let text = |key| attribute(attributes, key).map(Value::to_text);
         let job = match (text(SERVICE_NAMESPACE), text(SERVICE_NAME)) {
             (Some(namespace), Some(name)) => format!("{namespace}/{name}"),
             (None, Some(name)) => name,

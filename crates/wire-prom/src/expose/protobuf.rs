@@ -4,7 +4,7 @@ use model::histogram::{ClassicBuckets, ClassicSeries, CounterResetHint};
 use model::{Exemplar, FloatHistogram, MetricType};
 use wire_core::ProtoReader;
 
-use super::protobuf_metric::{Family, Metric};
+use super::protobuf_metric::{Bucket, Family, Metric};
 use super::series::{ExemplarSource, HistogramEntry, LabelSource, PairLabels, SeriesEntry};
 use super::{Entry, ExposeError, ParserOptions};
 
@@ -334,7 +334,7 @@ impl<'a> ProtobufParser<'a> {
                 let bound = bucket.map_or(f64::INFINITY, |b| b.upper_bound);
                 extra = Some(("le", ClassicSeries::le_text(bound)));
                 exemplar = bucket.and_then(|b| b.exemplar.as_ref());
-                bucket.map_or_else(|| metric.histogram_count(), |b| b.cumulative_count())
+                bucket.map_or_else(|| metric.histogram_count(), Bucket::cumulative_count)
             }
             _ => {
                 exemplar = metric.exemplar.as_ref().filter(|_| self.kind == Kind::Counter);

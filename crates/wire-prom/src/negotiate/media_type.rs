@@ -31,7 +31,7 @@ fn check_type(base: &str) -> Result<(), &'static str> {
         None if is_token(base) => Ok(()),
         None => Err("mime: expected slash after first token"),
         Some((kind, _)) if !is_token(kind) => Err("mime: expected slash after first token"),
-        Some((_, sub)) if sub.is_empty() => Err("mime: expected token after slash"),
+        Some((_, "")) => Err("mime: expected token after slash"),
         Some((_, sub)) if !is_token(sub) => Err("mime: unexpected content after media subtype"),
         Some(_) => Ok(()),
     }

@@ -6,7 +6,9 @@ use model::labels::LABEL_LENGTH_MAX;
 use model::{Exemplar, FloatSample, HistogramSample, Labels, Metadata, MetricType};
 use wire_core::{ProtoError, ProtoField, ProtoReader};
 
-use super::{DecodedWrite, Decoding, SeriesCache, TOO_FAR_AHEAD, WriteError, WriteOptions, check_labels};
+use super::{
+    DecodedWrite, Decoding, RawLabels, SeriesCache, TOO_FAR_AHEAD, WriteError, WriteOptions, check_labels,
+};
 use crate::wire_histogram::WireHistogram;
 
 /// Decodes a request of remote write 1.0.
@@ -77,7 +79,7 @@ fn decode_series(
 }
 
 /// The labels of a series as they came.
-fn decode_pairs<'a>(mut reader: ProtoReader<'a>) -> Result<Vec<(&'a [u8], &'a [u8])>, ProtoError> {
+fn decode_pairs<'a>(mut reader: ProtoReader<'a>) -> Result<RawLabels<'a>, ProtoError> {
     let mut pairs = Vec::with_capacity(16);
     while let Some(field) = reader.next_field()? {
         if field.number == 1 {

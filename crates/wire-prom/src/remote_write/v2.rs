@@ -7,7 +7,9 @@ use model::{FloatSample, HistogramSample, Labels, Metadata, MetricType};
 use wire_core::{ProtoError, ProtoField, ProtoReader};
 
 use super::v1::{exemplar, metric_type};
-use super::{DecodedWrite, Decoding, SeriesCache, TOO_FAR_AHEAD, WriteError, WriteOptions, check_labels};
+use super::{
+    DecodedWrite, Decoding, RawLabels, SeriesCache, TOO_FAR_AHEAD, WriteError, WriteOptions, check_labels,
+};
 use crate::wire_histogram::WireHistogram;
 
 const TYPE_LABEL: &[u8] = b"__type__";
@@ -163,7 +165,7 @@ impl<'a> Request<'a, '_, '_> {
         }
     }
 
-    fn pairs(&self, refs: &[u32]) -> Result<Vec<(&'a [u8], &'a [u8])>, String> {
+    fn pairs(&self, refs: &[u32]) -> Result<RawLabels<'a>, String> {
         let (chunks, odd) = refs.as_chunks::<2>();
         if !odd.is_empty() {
             return Err(format!("invalid labelRefs length {}", refs.len()));
@@ -264,7 +266,7 @@ impl<'a> Request<'a, '_, '_> {
 }
 
 /// Puts type and unit in place of labels of those names that the sender may have set.
-fn add_type_and_unit<'p>(pairs: &mut Vec<(&'p [u8], &'p [u8])>, metadata: &'p Metadata) {
+fn add_type_and_unit<'p>(pairs: &mut RawLabels<'p>, metadata: &'p Metadata) {
     if metadata.metric_type == MetricType::Unknown && metadata.unit.is_empty() {
         return;
     }
