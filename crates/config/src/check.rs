@@ -9,7 +9,7 @@ use crate::error::{ConfigError, Problem};
 use crate::prometheus::{Environment, Mode, PrometheusConfig};
 use crate::rule_files::{RuleFileOptions, duplicate_rules, parse_rule_file};
 use crate::sextant::SextantConfig;
-use crate::target_files::parse_target_file;
+use crate::target_groups::parse_target_file;
 use crate::web::WebConfig;
 
 /// What the checks may look at. Errors are texts for people.

@@ -1,28 +1,43 @@
-//! Lists of target groups as `file_sd_configs` files and `http_sd_configs` answers hold them, JSON
-//! or YAML alike, since JSON is YAML.
+//! Files and HTTP answers of target groups, as `file_sd_configs` and `http_sd_configs` deliver them.
 
+use rules::config::SourcePos;
 use scrape::sd_config::TargetGroup;
 
 use crate::decode::{decode_node, parse_text};
-use crate::error::ConfigError;
+use crate::error::{ConfigError, DecodeError, Problem};
 use crate::prometheus::job::target_group;
 use crate::schema::sd::TARGET_GROUP;
 
-/// Reads a list of groups. Sources are the positions in the list; the caller names them fully.
+/// Reads a list of target groups (YAML; JSON is YAML too). The i-th group has source `i`; errors name
+/// no file.
 pub fn parse_target_groups(text: &str) -> Result<Vec<TargetGroup>, ConfigError> {
-    let Some(node) = parse_text(text).map_err(|err| err.prefixed("target groups"))? else {
-        return Ok(Vec::new());
-    };
-    let items = match node.items() {
-        Some(items) => items,
-        None if node.is_null() => &[],
-        // A single group is not a list; the decoder words the refusal.
-        None => std::slice::from_ref(&node),
+    parse(text).map_err(DecodeError::bare)
+}
+
+/// The same with a path: the i-th group has source `path:i`, and errors name the file.
+pub fn parse_target_file(text: &str, path: &str) -> Result<Vec<TargetGroup>, ConfigError> {
+    let mut groups = parse(text).map_err(|err| err.prefixed(path))?;
+    for group in &mut groups {
+        group.source = format!("{path}:{}", group.source);
+    }
+    Ok(groups)
+}
+
+fn parse(text: &str) -> Result<Vec<TargetGroup>, DecodeError> {
+    let Some(node) = parse_text(text)?.filter(|node| !node.is_null()) else { return Ok(Vec::new()) };
+    let at = |pos: SourcePos, message: String| Problem { pos: Some(pos), message };
+    let Some(items) = node.items() else {
+        let message =
+            "cannot unmarshal the document into []*targetgroup.Group: a list is expected".to_owned();
+        return Err(DecodeError::Types(vec![at(node.pos, message)]));
     };
     let mut groups = Vec::with_capacity(items.len());
-    for (idx, item) in items.iter().enumerate() {
-        let record = decode_node(item, &TARGET_GROUP).map_err(|err| err.prefixed("target groups"))?;
-        groups.push(target_group(&record, &idx.to_string()));
+    for (index, item) in items.iter().enumerate() {
+        if item.is_null() {
+            let message = format!("nil target group item found (index {index})");
+            return Err(DecodeError::Semantic(at(item.pos, message)));
+        }
+        groups.push(target_group(&decode_node(item, &TARGET_GROUP)?, &index.to_string()));
     }
     Ok(groups)
 }
@@ -32,19 +47,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_come_as_json_or_yaml() {
+    fn target_groups_are_read_strictly() {
         for text in [
             r#"[{"targets": ["a:1", "b:2"], "labels": {"env": "x"}}]"#,
             "- targets: ['a:1', 'b:2']\n  labels:\n    env: x\n",
         ] {
             let groups = parse_target_groups(text).unwrap();
-            assert_eq!(groups.len(), 1);
-            assert_eq!((groups[0].targets.len(), groups[0].labels.get("env")), (2, Some("x")));
-            assert_eq!(groups[0].targets[1].get("__address__"), Some("b:2"));
+            assert_eq!(
+                (groups.len(), groups[0].targets.len(), groups[0].labels.get("env")),
+                (1, 2, Some("x"))
+            );
         }
-        assert!(parse_target_groups("").unwrap().is_empty());
-        for bad in ["[{\"target\": []}]", "[1, 2", "- targets: {a: b}"] {
-            assert!(parse_target_groups(bad).is_err(), "{bad}");
+        let json = r#"[{"targets": ["a:1", "b:2"], "labels": {"x": "y"}}, {"targets": []}]"#;
+        let groups = parse_target_file(json, "t.json").unwrap();
+        assert_eq!((groups.len(), groups[0].targets.len(), groups[1].source.as_str()), (2, 2, "t.json:1"));
+        assert_eq!(groups[0].targets[1].get("__address__"), Some("b:2"));
+        assert_eq!(parse_target_groups("").unwrap(), []);
+        for (text, want) in [
+            ("{}", "a list is expected"),
+            ("[null]", "nil target group item found (index 0)"),
+            ("- targets: [a]\n  lables: {}", "line 2: field lables not found in type"),
+            ("- targets: a", "cannot unmarshal !!str `a` into []string"),
+            ("- targets: [a]\n  labels: {a: [b]}", "cannot unmarshal !!seq into string"),
+        ] {
+            let err = parse_target_groups(text).unwrap_err().to_string();
+            assert!(err.contains(want), "{text}: {err}");
         }
     }
 }
