@@ -5,6 +5,7 @@ mod eval;
 use std::fmt;
 
 use crate::format::print_value;
+use crate::html::{self, Trees};
 use crate::node::{Branch, Command, Invocation, Node, Operand, Pipe, Tree};
 use crate::set::{TemplateError, TemplateSet};
 use crate::value::Value;
@@ -37,10 +38,22 @@ pub enum LimitExceeded {
     Steps(usize),
 }
 
-pub(crate) fn execute(set: &TemplateSet<'_>, name: &str, data: &Value) -> Result<String, TemplateError> {
+/// Whether actions are escaped for the places they stand in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Text,
+    Html,
+}
+
+pub(crate) fn execute(
+    set: &TemplateSet<'_>,
+    name: &str,
+    data: &Value,
+    mode: Mode,
+) -> Result<String, TemplateError> {
     let mut usage = Usage::default();
     let mut out = String::new();
-    run(set, name, data, &mut out, &mut usage)?;
+    run(set, name, data, mode, &mut out, &mut usage)?;
     Ok(out)
 }
 
@@ -48,16 +61,25 @@ fn run(
     set: &TemplateSet<'_>,
     name: &str,
     data: &Value,
+    mode: Mode,
     out: &mut String,
     usage: &mut Usage,
 ) -> Result<(), TemplateError> {
-    let Some(tree) = set.trees.get(name) else {
+    let escaped;
+    let trees = match mode {
+        Mode::Text => &set.trees,
+        Mode::Html => {
+            escaped = html::escape(&set.trees, name).map_err(TemplateError::Exec)?;
+            &escaped
+        }
+    };
+    let Some(tree) = trees.get(name) else {
         let text =
             format!("template: no template {} associated with template", model::labels::GoQuoted(name));
         return Err(TemplateError::Exec(text));
     };
     let vars = vec![("$".to_owned(), data.clone())];
-    let mut state = State { set, tree, vars, out, usage, at: Place::Start };
+    let mut state = State { set, trees, mode, tree, vars, out, usage, at: Place::Start };
     state.walk_list(&tree.root, data).map(|_| ())
 }
 
@@ -114,6 +136,8 @@ type Exec<T> = Result<T, TemplateError>;
 
 struct State<'s, 'f, 'o> {
     set: &'s TemplateSet<'f>,
+    trees: &'s Trees,
+    mode: Mode,
     tree: &'s Tree,
     vars: Vec<(String, Value)>,
     out: &'o mut String,
@@ -169,9 +193,10 @@ impl<'s> State<'s, '_, '_> {
         self.step()?;
         match node {
             Node::Text { text } => self.write(text)?,
-            Node::Action(pipe) => {
-                let value = self.eval_pipeline(dot, pipe)?;
-                if pipe.declared.is_empty() {
+            Node::Action(action) => {
+                let value = self.eval_pipeline(dot, &action.pipe)?;
+                if action.pipe.declared.is_empty() {
+                    let value = action.escapers.iter().fold(value, |value, escaper| escaper.apply(&value));
                     self.write(&print_value(&value))?;
                 }
             }
@@ -269,7 +294,7 @@ impl<'s> State<'s, '_, '_> {
         self.at = Place::Invocation(invocation);
         let name = &invocation.name;
         let set = self.set;
-        let Some(tree) = set.trees.get(name) else {
+        let Some(tree) = self.trees.get(name) else {
             return self.error(format_args!("template {} not defined", model::labels::GoQuoted(name)));
         };
         if self.usage.depth >= set.limits.depth {
@@ -281,8 +306,16 @@ impl<'s> State<'s, '_, '_> {
         };
         self.usage.depth += 1;
         let vars = vec![("$".to_owned(), data.clone())];
-        let mut inner =
-            State { set, tree, vars, out: &mut *self.out, usage: &mut *self.usage, at: Place::Start };
+        let mut inner = State {
+            set,
+            trees: self.trees,
+            mode: self.mode,
+            tree,
+            vars,
+            out: &mut *self.out,
+            usage: &mut *self.usage,
+            at: Place::Start,
+        };
         inner.walk_list(&tree.root, &data)?;
         self.usage.depth -= 1;
         Ok(())

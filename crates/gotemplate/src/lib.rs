@@ -10,6 +10,7 @@ mod escape;
 mod exec;
 mod format;
 mod function;
+mod html;
 mod lex;
 mod literal;
 mod node;

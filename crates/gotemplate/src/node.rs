@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use model::labels::GoQuoted;
 
+use crate::html::Escaper;
 use crate::literal::Number;
 
 /// One parsed template.
@@ -20,13 +21,21 @@ pub(crate) struct Tree {
 #[derive(Debug, Clone)]
 pub(crate) enum Node {
     Text { text: String },
-    Action(Pipe),
+    Action(Action),
     If(Branch),
     With(Branch),
     Range(Branch),
     Template(Invocation),
     Break,
     Continue,
+}
+
+/// A value to be printed.
+#[derive(Debug, Clone)]
+pub(crate) struct Action {
+    pub(crate) pipe: Pipe,
+    /// What an HTML template does to the value before it is printed.
+    pub(crate) escapers: Vec<Escaper>,
 }
 
 #[derive(Debug, Clone)]

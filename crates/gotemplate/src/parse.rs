@@ -7,7 +7,7 @@ use model::labels::GoQuoted;
 
 use crate::lex::{Kind, Token, tokens};
 use crate::literal::{Number, unquote};
-use crate::node::{Branch, Command, Invocation, Node, Operand, OperandKind, Pipe, Tree, is_empty};
+use crate::node::{Action, Branch, Command, Invocation, Node, Operand, OperandKind, Pipe, Tree, is_empty};
 
 /// How deep blocks and parentheses may nest.
 const NESTING_MAX: usize = 100;
@@ -279,7 +279,7 @@ impl Parser<'_> {
             _ => {
                 self.back_up();
                 let pipe = self.pipeline("command", Kind::RightDelim)?;
-                Ok(Item::Node(Node::Action(pipe)))
+                Ok(Item::Node(Node::Action(Action { pipe, escapers: Vec::new() })))
             }
         }
     }

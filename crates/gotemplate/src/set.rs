@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::builtins;
-use crate::exec::{self, LimitExceeded, Limits};
+use crate::exec::{self, LimitExceeded, Limits, Mode};
 use crate::function::{Function, Functions};
 use crate::node::Tree;
 use crate::parse;
@@ -68,7 +68,12 @@ impl<'f> TemplateSet<'f> {
 
     /// Runs the template `name` on `data`.
     pub fn execute(&self, name: &str, data: &Value) -> Result<String, TemplateError> {
-        exec::execute(self, name, data)
+        exec::execute(self, name, data, Mode::Text)
+    }
+
+    /// Runs the template `name` as `html/template` does, escaping every action for its place.
+    pub fn execute_html(&self, name: &str, data: &Value) -> Result<String, TemplateError> {
+        exec::execute(self, name, data, Mode::Html)
     }
 
     pub(crate) fn function(&self, name: &str) -> Option<FunctionRef<'_, 'f>> {

@@ -293,7 +293,7 @@ impl<'s> State<'s, '_, '_> {
         let data = values.get(1).cloned().unwrap_or_default();
         let mut out = String::new();
         self.usage.depth += 1;
-        let result = run(self.set, called, &data, &mut out, self.usage);
+        let result = run(self.set, called, &data, self.mode, &mut out, self.usage);
         self.usage.depth -= 1;
         match result {
             Ok(()) => Ok(Value::Safe(SafeKind::Html, Arc::from(out))),
