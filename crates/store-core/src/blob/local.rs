@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use hashbrown::HashMap;
+use parking_lot::Mutex;
 use vfs::{Publish, Space, Vfs, VfsError, VfsErrorKind, VfsFile};
 
 use super::{BlobError, BlobMeta, BlobStore, BlobUpload, PutMode, check_key};
@@ -19,7 +21,14 @@ pub struct LocalBlobStore {
     vfs: Arc<dyn Vfs>,
     root: PathBuf,
     n_uploads: AtomicU64,
+    /// Files that were read lately, so that reading a part's blocks does not open it for each.
+    open_files: OpenFiles,
 }
+
+type OpenFiles = Arc<Mutex<HashMap<String, Arc<dyn VfsFile>>>>;
+
+/// The most files that are kept open.
+const OPEN_FILES_MAX: usize = 256;
 
 #[derive(Debug)]
 struct LocalUpload {
@@ -27,6 +36,7 @@ struct LocalUpload {
     key: String,
     temporary: PathBuf,
     path: PathBuf,
+    open_files: OpenFiles,
     /// `None` once published.
     file: Option<Box<dyn VfsFile>>,
 }
@@ -50,7 +60,8 @@ impl LocalBlobStore {
         for entry in vfs.list_dir(&uploads).map_err(failed)? {
             vfs.remove(&uploads.join(entry.name)).map_err(failed)?;
         }
-        Ok(Self { vfs, root: root.to_owned(), n_uploads: AtomicU64::new(0) })
+        let open_files = OpenFiles::default();
+        Ok(Self { vfs, root: root.to_owned(), n_uploads: AtomicU64::new(0), open_files })
     }
 
     fn path(&self, key: &str) -> Result<PathBuf, BlobError> {
@@ -72,7 +83,25 @@ impl LocalBlobStore {
         let temporary = self.root.join(UPLOADS_DIR).join(format!("{n}"));
         let file = self.vfs.create(&temporary).map_err(|e| blob_error(key, e))?;
         let vfs = Arc::clone(&self.vfs);
-        Ok(LocalUpload { vfs, key: key.to_owned(), temporary, path, file: Some(file) })
+        let open_files = Arc::clone(&self.open_files);
+        Ok(LocalUpload { vfs, key: key.to_owned(), temporary, path, open_files, file: Some(file) })
+    }
+
+    fn open_file(&self, key: &str) -> Result<Arc<dyn VfsFile>, BlobError> {
+        if let Some(file) = self.open_files.lock().get(key) {
+            return Ok(Arc::clone(file));
+        }
+        let file = self.vfs.open(&self.path(key)?).map_err(|e| blob_error(key, e))?;
+        let file: Arc<dyn VfsFile> = Arc::from(file);
+        // What is not a part is small and read whole.
+        if key.starts_with("parts/") {
+            let mut open_files = self.open_files.lock();
+            if open_files.len() >= OPEN_FILES_MAX {
+                open_files.clear();
+            }
+            open_files.insert(key.to_owned(), Arc::clone(&file));
+        }
+        Ok(file)
     }
 
     fn list_into(
@@ -121,6 +150,7 @@ impl BlobUpload for LocalUpload {
         };
         self.vfs.publish(&self.temporary, &self.path, mode).map_err(failed)?;
         self.file = None;
+        self.open_files.lock().remove(&self.key);
         Ok(())
     }
 }
@@ -150,7 +180,7 @@ impl BlobStore for LocalBlobStore {
     }
 
     fn get_range(&self, key: &str, range: Range<u64>) -> Result<Vec<u8>, BlobError> {
-        let file = self.vfs.open(&self.path(key)?).map_err(|e| blob_error(key, e))?;
+        let file = self.open_file(key)?;
         let out_of_range = || BlobError::OutOfRange { key: key.to_owned(), end: range.end };
         // The length is checked before memory is taken for it.
         if range.end > file.len_bytes().map_err(|e| blob_error(key, e))? || range.start > range.end {
@@ -181,6 +211,8 @@ impl BlobStore for LocalBlobStore {
 
     fn delete(&self, key: &str) -> Result<(), BlobError> {
         let path = self.path(key)?;
+        // An open file would keep its space.
+        self.open_files.lock().remove(key);
         match self.vfs.remove(&path) {
             Ok(()) => {}
             Err(e) if e.is_not_found() => return Ok(()),

@@ -22,6 +22,10 @@ pub(super) const COMMITS_PER_CHECKPOINT: u64 = 64;
 /// checkpoint costs nothing.
 const CHECKPOINTS_KEPT: usize = 2;
 
+/// An object that is there to be deleted: room for the commit that makes room.
+const RESERVE_KEY: &str = "reserve";
+const RESERVE_BYTES: usize = 64 << 10;
+
 /// A [`Catalog`] whose only writer is this process.
 #[derive(Debug)]
 pub struct LocalCatalog {
@@ -53,7 +57,31 @@ impl LocalCatalog {
     pub fn open(blobs: Arc<dyn BlobStore>) -> Result<Self, CatalogError> {
         let (view, checkpoint) = load(&*blobs)?;
         let state = State { view: Arc::new(view), removed: Vec::new(), checkpoint };
-        Ok(Self { blobs, state: Mutex::new(state) })
+        let catalog = Self { blobs, state: Mutex::new(state) };
+        catalog.keep_reserve();
+        Ok(catalog)
+    }
+
+    /// Sees to it that the reserve exists, if there is room for it.
+    fn keep_reserve(&self) {
+        if self.blobs.head(RESERVE_KEY).is_err_and(|e| e.is_not_found()) {
+            // A full disk has no room for it; the next reclaim tries again.
+            let _ = self.blobs.put(RESERVE_KEY, &[0; RESERVE_BYTES], PutMode::Overwrite);
+        }
+    }
+
+    /// Puts a commit. One that only removes may use the reserve: on a full disk it is what makes room.
+    fn put_commit(&self, key: &str, bytes: &[u8], txn: &Txn) -> Result<(), BlobError> {
+        let put = || self.blobs.put(key, bytes, PutMode::Create);
+        let result = put();
+        let makes_room = txn.add.is_empty() && !txn.remove.is_empty();
+        match result {
+            Err(e) if e.is_no_space() && makes_room => {
+                self.blobs.delete(RESERVE_KEY)?;
+                put()
+            }
+            result => result,
+        }
     }
 
     /// Writes a catalog that consists of one checkpoint into an empty place: a rebuilt one, or that of
@@ -131,7 +159,7 @@ impl Catalog for LocalCatalog {
         let mut state = self.state.lock();
         let (view, removed) = apply(&state.view, &txn)?;
         let bytes = encode_commit(view.version, &txn);
-        match self.blobs.put(&commit_key(view.version), &bytes, PutMode::Create) {
+        match self.put_commit(&commit_key(view.version), &bytes, &txn) {
             Ok(()) => {}
             Err(BlobError::AlreadyExists { key }) => {
                 // An earlier attempt failed after its object was made: it decides, being durable.
@@ -177,6 +205,9 @@ impl Catalog for LocalCatalog {
             report.deleted_bytes += part.len_bytes;
         }
         state.removed.drain(..n_done);
+        if n_done > 0 {
+            self.keep_reserve();
+        }
         report.waiting = state.removed.len() as u64;
         failure.map_or(Ok(report), |e| Err(e.into()))
     }

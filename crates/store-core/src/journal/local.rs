@@ -7,7 +7,7 @@
 //! segment whose header says up to where the old one counts.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 use vfs::{Vfs, VfsFile};
@@ -33,7 +33,8 @@ pub struct LocalJournal {
     segments: Mutex<Vec<Segment>>,
 }
 
-type Outcome = Arc<OnceLock<Result<(), JournalError>>>;
+/// `None` until the group is written or has failed. Read and written under the lock of [`State`] only.
+type Outcome = Arc<Mutex<Option<Result<(), JournalError>>>>;
 
 #[derive(Debug)]
 struct State {
@@ -124,18 +125,19 @@ impl LocalJournal {
         state.has_leader = true;
         let end = state.visible_end;
         drop(state);
-        let result = match &mut *self.active.lock() {
-            Some(active) => active.sync(),
-            None => Ok(()),
-        };
+        let mut active = self.active.lock();
+        let result = active.as_mut().map_or(Ok(()), Active::sync);
+        if result.is_err() {
+            *active = None;
+        }
+        drop(active);
         let mut state = self.state.lock();
         state.has_leader = false;
         if result.is_ok() {
             state.durable_end = state.durable_end.max(end);
         }
         self.changed.notify_all();
-        drop(state);
-        result.inspect_err(|_| *self.active.lock() = None)
+        result
     }
 
     /// Puts records into the pending group: the first offset, and where the outcome will be.
@@ -159,7 +161,7 @@ impl LocalJournal {
     fn wait_for(&self, outcome: &Outcome) -> Result<(), JournalError> {
         let mut state = self.state.lock();
         loop {
-            if let Some(result) = outcome.get() {
+            if let Some(result) = &*outcome.lock() {
                 return result.clone();
             }
             if state.has_leader {
@@ -181,7 +183,7 @@ impl LocalJournal {
                     state.durable_end = end;
                 }
             }
-            group.get_or_init(|| result.map(|_| ()));
+            *group.lock() = Some(result.map(|_| ()));
             self.changed.notify_all();
         }
     }

@@ -187,6 +187,22 @@ fn compaction_waits_for_room_and_never_fills_the_disk() {
     assert_eq!(f.parts(), [(1, vec![0, 1])]);
 }
 
+/// A disk that is full to the last byte, as a journal or another program leaves it.
+#[test]
+fn retention_makes_room_on_a_full_disk() {
+    let mut f = Fixture::new();
+    f.cut(&[10]);
+    f.cut(&[20]);
+    let used: u64 = f.vfs.files().iter().map(|(_, len)| len).sum();
+    f.vfs.set_plan(FaultPlan { capacity_bytes: Some(used), ..FaultPlan::default() });
+    assert!(f.blobs.put("x", b"x", crate::PutMode::Create).unwrap_err().is_no_space());
+    let retention = RetentionPolicy { time_ms: Some(85), ..RetentionPolicy::default() };
+    let policy = MaintenancePolicy { retention, ..Fixture::policy() };
+    assert_eq!(f.round(&policy, 100).reclaimed.deleted, 1);
+    assert_eq!(f.parts(), [(0, vec![1])]);
+    f.blobs.put("x", b"x", crate::PutMode::Create).unwrap();
+}
+
 #[test]
 fn a_cancelled_round_changes_nothing_and_bad_tasks_are_refused() {
     let mut f = Fixture::new();
