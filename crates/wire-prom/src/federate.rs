@@ -10,6 +10,10 @@ use crate::api_json::SampleValue;
 use crate::expose_text::{FamilyHeader, TextEncoder, TextSample};
 use crate::negotiate::{EscapingScheme, ExposeFormat};
 
+mod proto;
+
+pub use proto::write_federation_proto;
+
 const INSTANCE_LABEL: &str = "instance";
 
 /// One series' latest sample.
@@ -29,10 +33,8 @@ pub fn write_federation(
     external_labels: &BTreeMap<String, String>,
     scheme: EscapingScheme,
 ) -> Vec<u8> {
-    samples.sort_by(|a, b| a.labels.metric_name().cmp(b.labels.metric_name()));
-    let mut external: BTreeMap<&str, &str> =
-        external_labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    external.entry(INSTANCE_LABEL).or_insert("");
+    sort_by_name(samples);
+    let added = added_labels(external_labels);
     let mut encoder = TextEncoder::new(ExposeFormat::Text, scheme);
     let mut family: Option<(&str, MetricType, bool)> = None;
     for sample in samples.iter() {
@@ -54,9 +56,7 @@ pub fn write_federation(
             family = Some((name, metric_type, is_gauge));
             encoder.family(&FamilyHeader { name, help: None, metric_type, unit: None });
         }
-        let own = sample.labels.iter().filter(|(n, _)| *n != METRIC_NAME);
-        let added = external.iter().map(|(n, v)| (*n, *v)).filter(|(n, _)| sample.labels.get(n).is_none());
-        let labels: Vec<(&str, &str)> = own.chain(added).collect();
+        let labels = full_labels(sample.labels, &added);
         let timestamp_ms = Some(sample.t_ms);
         match sample.value {
             SampleValue::Float(v) => {
@@ -73,6 +73,25 @@ pub fn write_federation(
         }
     }
     encoder.finish()
+}
+
+fn sort_by_name(samples: &mut [FederateSample<'_>]) {
+    samples.sort_by(|a, b| a.labels.metric_name().cmp(b.labels.metric_name()));
+}
+
+/// The labels that series get unless they have them.
+fn added_labels(external_labels: &BTreeMap<String, String>) -> BTreeMap<&str, &str> {
+    let mut added: BTreeMap<&str, &str> =
+        external_labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    added.entry(INSTANCE_LABEL).or_insert("");
+    added
+}
+
+/// A series' own labels without its name, then those added.
+fn full_labels<'a>(labels: &'a Labels, added: &BTreeMap<&'a str, &'a str>) -> Vec<(&'a str, &'a str)> {
+    let own = labels.iter().filter(|(name, _)| *name != METRIC_NAME);
+    let missing = added.iter().map(|(name, value)| (*name, *value)).filter(|(n, _)| labels.get(n).is_none());
+    own.chain(missing).collect()
 }
 
 #[cfg(test)]
@@ -125,5 +144,53 @@ h_sum{instance="",zone="ext"} 2.5 3000
 h_count{instance="",zone="ext"} 3 3000
 "#;
         assert_eq!(String::from_utf8(got).unwrap(), expected);
+    }
+
+    #[test]
+    fn protobuf_federation_is_read_back_by_the_scraper() {
+        use crate::expose::{Entry, Format, Parser, ParserOptions};
+        let name = |name: &str| Labels::from_pairs([("__name__", name), ("instance", "i")]);
+        let (a, h) = (name("a.b"), name("h"));
+        let native = FloatHistogram {
+            schema: 2,
+            zero_threshold: 0.5,
+            zero_count: 1.5,
+            count: 4.5,
+            sum: 2.5,
+            positive_spans: vec![Span { offset: 3, length: 2 }],
+            positive_buckets: vec![1.0, 2.0],
+            ..FloatHistogram::default()
+        };
+        let gauge = FloatHistogram { counter_reset_hint: CounterResetHint::Gauge, ..native.clone() };
+        let nhcb = FloatHistogram {
+            schema: -53,
+            count: 3.0,
+            positive_spans: vec![Span { offset: 0, length: 2 }],
+            positive_buckets: vec![1.0, 2.0],
+            custom_values: vec![5.0],
+            ..FloatHistogram::default()
+        };
+        let sample = |labels, value| FederateSample { labels, t_ms: 7, value };
+        let mut samples = [
+            sample(&h, SampleValue::Histogram(&native)),
+            sample(&h, SampleValue::Histogram(&gauge)),
+            sample(&h, SampleValue::Histogram(&nhcb)),
+            sample(&a, SampleValue::Float(1.5)),
+            sample(&a, SampleValue::Float(model::stale_nan())),
+        ];
+        let body = write_federation_proto(&mut samples, &BTreeMap::new(), EscapingScheme::AllowUtf8);
+        let mut parser = Parser::new(&body, Format::Protobuf, ParserOptions::default());
+        let (mut floats, mut histograms) = (Vec::new(), Vec::new());
+        while let Some(entry) = parser.next_entry().unwrap() {
+            match entry {
+                Entry::Series(s) => floats.push((String::from_utf8_lossy(s.raw).into_owned(), s.value)),
+                Entry::Histogram(s) => histograms.push((s.timestamp_ms, s.histogram.clone())),
+                _ => {}
+            }
+        }
+        assert_eq!(histograms, [(Some(7), native), (Some(7), gauge)]);
+        let values: Vec<f64> = floats.iter().map(|(_, v)| *v).collect();
+        assert_eq!(values, [1.5, 3.0, 0.0, 1.0, 3.0], "{floats:?}");
+        assert!(floats[0].0.starts_with("a.b"));
     }
 }
