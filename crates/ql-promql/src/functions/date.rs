@@ -67,10 +67,7 @@ pub(crate) enum DatePart {
 impl DatePart {
     /// The part of the time `unix_s` seconds after the epoch, fractions cut off.
     pub(crate) fn of_unix_seconds(self, unix_s: f64) -> f64 {
-        // Go converts what does not fit, NaN included, to the smallest integer on amd64.
-        let seconds = if unix_s.is_nan() || unix_s.abs() >= 9.3e18 { i64::MIN } else { unix_s as i64 };
-        let days = seconds.div_euclid(SECONDS_PER_DAY);
-        let of_day_s = seconds.rem_euclid(SECONDS_PER_DAY);
+        let (days, of_day_s) = days_and_seconds(unix_s);
         let date = CivilDate::from_unix_days(days);
         let part = match self {
             Self::Minute => of_day_s / 60 % 60,
@@ -85,6 +82,25 @@ impl DatePart {
         };
         part as f64
     }
+}
+
+/// Seconds after the epoch where Go's calendar begins; it counts from there without a sign, so that
+/// times before it lie in the far future.
+const GO_CALENDAR_BEGINS_S: i64 = -9_223_372_028_715_321_600;
+
+/// Whole days since the epoch and the seconds within the day. What is no 64-bit integer, NaN
+/// included, counts as the smallest one, as Go converts it on amd64.
+fn days_and_seconds(unix_s: f64) -> (i64, i64) {
+    const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
+    let fits = (-TWO_TO_63..TWO_TO_63).contains(&unix_s);
+    let seconds = if fits { unix_s as i64 } else { i64::MIN };
+    if seconds >= GO_CALENDAR_BEGINS_S {
+        return (seconds.div_euclid(SECONDS_PER_DAY), seconds.rem_euclid(SECONDS_PER_DAY));
+    }
+    let wrapped = i128::from(seconds) + (1 << 64);
+    let per_day = i128::from(SECONDS_PER_DAY);
+    let whole = |v: i128| i64::try_from(v).expect("2^64 seconds are fewer than 2^63 days");
+    (whole(wrapped / per_day), whole(wrapped % per_day))
 }
 
 #[cfg(test)]
@@ -106,6 +122,13 @@ mod tests {
             (DayOfMonth, 1_230_767_999.0, 31.0),
             (Minute, 1_435_677_720.9, 22.0),
             (DayOfMonth, 951_782_400.0, 29.0),
+            // Compared with Prometheus itself.
+            (Year, f64::INFINITY, 292_277_026_596.0),
+            (Month, f64::NEG_INFINITY, 12.0),
+            (DayOfMonth, f64::NAN, 4.0),
+            (DayOfYear, f64::INFINITY, 339.0),
+            (Hour, f64::INFINITY, 15.0),
+            (Minute, f64::INFINITY, 30.0),
         ] {
             assert_eq!(part.of_unix_seconds(unix_s), expected, "{part:?} of {unix_s}");
         }
