@@ -32,7 +32,8 @@ fn mantissa(v: f64, exponent: usize) -> Option<i64> {
     if scaled.is_nan() || scaled.abs() > EXACT_MAX {
         return None;
     }
-    let m = scaled.round_ties_even() as i64;
+    // Rounds half away from zero without a call; whether it was right is checked below.
+    let m = (scaled + 0.5f64.copysign(scaled)) as i64;
     let back = m as f64 / POWERS[exponent];
     (back.to_bits() == v.to_bits()).then_some(m)
 }

@@ -70,6 +70,12 @@ fn cheapest_packed(values: &[i64]) -> (Packed, Plan) {
     let header_len = 1 + first_len + patched::varints_len(&[zigzag(base)]);
     consider(Packed::Deltas { base }, lengths.plan(), header_len);
     if base < 0 {
+        // A counter that was reset: the few falls are exceptions, and the rest rises as it always does.
+        if let Some(base) = deltas(values).filter(|d| *d >= 0).min() {
+            let lengths = BitLengths::of(deltas(values).map(|d| d.wrapping_sub(base) as u64));
+            let header_len = 1 + first_len + patched::varints_len(&[zigzag(base)]);
+            consider(Packed::Deltas { base }, lengths.plan(), header_len);
+        }
         let lengths = BitLengths::of(deltas(values).map(zigzag));
         consider(Packed::ZigzagDeltas, lengths.plan(), 1 + first_len);
         let base = values.iter().copied().min().unwrap_or(0);

@@ -168,12 +168,14 @@ pub(crate) struct RecordHeader {
     pub(crate) batch: Option<BatchId>,
 }
 
-/// Reads a record; `each` gets its entries in order.
-pub(crate) fn read(
-    bytes: &[u8],
-    header_seen: &mut dyn FnMut(&RecordHeader),
-    each: &mut dyn FnMut(Entry),
-) -> Result<(), CorruptInput> {
+/// Gets what a record holds, in order.
+pub(crate) trait Visitor {
+    fn header(&mut self, header: RecordHeader);
+    fn entry(&mut self, entry: Entry);
+}
+
+/// Reads a record. After an error the visitor has seen what came before the damage.
+pub(crate) fn read(bytes: &[u8], visitor: &mut impl Visitor) -> Result<(), CorruptInput> {
     let mut reader = ByteReader::new(bytes);
     let version = reader.u8()?;
     if version != VERSION {
@@ -185,18 +187,18 @@ pub(crate) fn read(
         0 => None,
         _ => Some(BatchId { writer: reader.u64()?, epoch: reader.u64()?, sequence: reader.u64()? }),
     };
-    header_seen(&RecordHeader { tenant, generation, batch });
+    visitor.header(RecordHeader { tenant, generation, batch });
     let mut last = (0u32, 0i64, 0i64);
     while !reader.is_empty() {
         let section = reader.u8()?;
         if section == SECTION_FLOATS {
             while let Some(entry) = read_float(&mut reader, &mut last)? {
-                each(entry);
+                visitor.entry(entry);
             }
             continue;
         }
         while reader.u8()? == 1 {
-            each(read_entry(section, &mut reader)?);
+            visitor.entry(read_entry(section, &mut reader)?);
         }
     }
     Ok(())
@@ -261,6 +263,22 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[derive(Default)]
+    struct Collected {
+        header: Option<RecordHeader>,
+        entries: Vec<Entry>,
+    }
+
+    impl Visitor for Collected {
+        fn header(&mut self, header: RecordHeader) {
+            self.header = Some(header);
+        }
+
+        fn entry(&mut self, entry: Entry) {
+            self.entries.push(entry);
+        }
+    }
+
     proptest! {
         #[test]
         fn floats_come_back(rows in proptest::collection::vec((0u32..5, 0i64..3, 0i64..4, any::<u64>(), 0u32..64), 0..60)) {
@@ -271,12 +289,12 @@ mod tests {
                 writer.float(number, st, t, v);
                 expected.push((number, st, t, v.to_bits()));
             }
-            let mut back = Vec::new();
-            read(&writer.into_bytes(), &mut |_| (), &mut |entry| {
-                if let Entry::Float { number, st, t, v } = entry {
-                    back.push((number, st, t, v.to_bits()));
-                }
-            }).unwrap();
+            let mut found = Collected::default();
+            read(&writer.into_bytes(), &mut found).unwrap();
+            let back: Vec<_> = found.entries.into_iter().map(|entry| match entry {
+                Entry::Float { number, st, t, v } => (number, st, t, v.to_bits()),
+                other => panic!("{other:?}"),
+            }).collect();
             prop_assert_eq!(back, expected);
         }
 
@@ -285,7 +303,7 @@ mod tests {
             let mut record = RecordWriter::new(&TenantId::anonymous(), 1, None).into_bytes();
             record.extend_from_slice(&bytes);
             let input = if whole { &bytes } else { &record };
-            let _ = read(input, &mut |_| (), &mut |_| ());
+            let _ = read(input, &mut Collected::default());
         }
     }
 
@@ -315,9 +333,9 @@ mod tests {
                 Entry::Metadata { family, metadata } => writer.metadata(family, metadata),
             }
         }
-        let (mut header, mut back) = (None, Vec::new());
-        read(&writer.into_bytes(), &mut |h| header = Some(h.clone()), &mut |entry| back.push(entry)).unwrap();
-        assert_eq!(back, entries);
-        assert_eq!(header, Some(RecordHeader { tenant: TenantId::anonymous(), generation: 7, batch }));
+        let mut found = Collected::default();
+        read(&writer.into_bytes(), &mut found).unwrap();
+        assert_eq!(found.entries, entries);
+        assert_eq!(found.header, Some(RecordHeader { tenant: TenantId::anonymous(), generation: 7, batch }));
     }
 }

@@ -73,8 +73,10 @@ pub(crate) struct Shared {
     /// Bytes journalled since the last freeze.
     journal_bytes: AtomicU64,
     lifecycle: Mutex<Lifecycle>,
-    /// One cut, deletion or round of maintenance at a time.
-    maintenance: Mutex<()>,
+    /// One cut, deletion or snapshot at a time; a long merge does not hold them up.
+    cutting: Mutex<()>,
+    /// One round of maintenance at a time.
+    maintaining: Mutex<()>,
     maintenance_tasks: Maintenance,
     live_charge: LiveCharge,
     cache: Arc<PartCache>,
@@ -140,7 +142,8 @@ impl MetricStore {
             next_number: AtomicU32::new(0),
             journal_bytes: AtomicU64::new(0),
             lifecycle: Mutex::new(Lifecycle::new()),
-            maintenance: Mutex::new(()),
+            cutting: Mutex::new(()),
+            maintaining: Mutex::new(()),
             maintenance_tasks: Maintenance::new(
                 maintenance_blobs,
                 maintenance_catalog,
@@ -211,13 +214,13 @@ impl MetricStore {
 
     /// Freezes the live generation, writes it as parts, commits them, trims the journal.
     pub fn cut(&self) -> Result<CutOutcome, StoreError> {
-        let _one = self.shared.maintenance.lock();
+        let _one = self.shared.cutting.lock();
         self.shared.cut()
     }
 
     /// One round of planned compaction and retention.
     pub fn maintain(&self, cancel: &CancelToken) -> Result<MaintainOutcome, StoreError> {
-        let _one = self.shared.maintenance.lock();
+        let _one = self.shared.maintaining.lock();
         self.shared.maintain(cancel)
     }
 
@@ -229,19 +232,19 @@ impl MetricStore {
         start_ms: i64,
         end_ms: i64,
     ) -> Result<DeleteOutcome, StoreError> {
-        let _one = self.shared.maintenance.lock();
+        let _one = self.shared.cutting.lock();
         self.shared.delete_series(tenant, matchers, start_ms, end_ms)
     }
 
     /// Rewrites parts with deleted samples so that their space is free.
     pub fn clean_tombstones(&self) -> Result<MaintainOutcome, StoreError> {
-        let _one = self.shared.maintenance.lock();
+        let _one = self.shared.maintaining.lock();
         self.shared.clean_tombstones()
     }
 
     /// Keeps the present state under `name`, without copying samples.
     pub fn snapshot(&self, name: &str) -> Result<SnapshotReport, StoreError> {
-        let _one = self.shared.maintenance.lock();
+        let _one = self.shared.cutting.lock();
         self.shared.snapshot(name)
     }
 
@@ -272,7 +275,7 @@ impl MetricStore {
 
     /// Cuts what is live and refuses appends from then on.
     pub fn close(&self) -> Result<(), StoreError> {
-        let _one = self.shared.maintenance.lock();
+        let _one = self.shared.cutting.lock();
         self.shared.closed.store(true, Ordering::Release);
         self.shared.cut().map(|_| ())
     }

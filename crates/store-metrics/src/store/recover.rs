@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hashbrown::HashMap;
-use model::SeriesId;
+use model::{Labels, SeriesId};
 
 use crate::error::StoreError;
 use crate::live::exemplars::LiveExemplar;
@@ -13,18 +13,25 @@ use crate::live::tenant::TenantLive;
 use crate::outcome::RecoveryReport;
 use crate::part::family::is_metrics;
 use crate::part::metadata;
-use crate::record::{self, Entry};
+use crate::record::{self, Entry, RecordHeader, Visitor};
 use crate::store::Shared;
 
 /// Problems listed in the report; more are only counted.
 const PROBLEMS_MAX: usize = 100;
+
+/// Series numbers that may be missing in a row: those of batches that failed.
+const NUMBER_GAP_MAX: usize = 1 << 22;
 
 /// The replay of one journal.
 struct Replay<'a> {
     shared: &'a Shared,
     generation: u32,
     /// Series by what the records call them: generation and number.
-    numbers: HashMap<(u32, u32), (Arc<TenantLive>, Arc<LiveSeries>)>,
+    numbers: HashMap<u32, Vec<Option<Arc<LiveSeries>>>>,
+    /// Of the record being read.
+    tenant: Option<Arc<TenantLive>>,
+    journal_generation: u32,
+    n_undefined: u64,
     report: RecoveryReport,
     n_problems: u64,
     grown: u64,
@@ -38,6 +45,9 @@ impl Shared {
             shared: self,
             generation: self.gate.read().generation,
             numbers: HashMap::new(),
+            tenant: None,
+            journal_generation: 0,
+            n_undefined: 0,
             report: RecoveryReport::default(),
             n_problems: 0,
             grown: 0,
@@ -63,6 +73,24 @@ impl Shared {
     }
 }
 
+impl Visitor for Replay<'_> {
+    fn header(&mut self, header: RecordHeader) {
+        self.journal_generation = header.generation;
+        self.tenant = Some(self.shared.tenant(&header.tenant));
+        if let Some(id) = header.batch {
+            self.shared.writers.lock().note(id);
+        }
+    }
+
+    fn entry(&mut self, entry: Entry) {
+        let Some(tenant) = self.tenant.take() else { return };
+        if self.apply_entry(&tenant, entry).is_none() {
+            self.n_undefined += 1;
+        }
+        self.tenant = Some(tenant);
+    }
+}
+
 impl Replay<'_> {
     fn problem(&mut self, text: String) {
         self.n_problems += 1;
@@ -72,60 +100,54 @@ impl Replay<'_> {
     }
 
     fn apply(&mut self, bytes: &[u8]) -> Result<(), codec::CorruptInput> {
-        let mut header = None;
-        let mut entries = Vec::new();
-        record::read(bytes, &mut |h| header = Some(h.clone()), &mut |entry| entries.push(entry))?;
-        let Some(header) = header else { return Ok(()) };
-        let tenant = self.shared.tenant(&header.tenant);
-        if let Some(id) = header.batch {
-            self.shared.writers.lock().note(id);
-        }
-        let mut n_undefined = 0u64;
-        for entry in entries {
-            if !self.apply_entry(&tenant, header.generation, entry) {
-                n_undefined += 1;
-            }
-        }
-        if n_undefined > 0 {
-            self.problem(format!("{n_undefined} samples of series that a lost record defined"));
+        self.n_undefined = 0;
+        record::read(bytes, self)?;
+        if self.n_undefined > 0 {
+            self.problem(format!("{} entries of series that a lost record defined", self.n_undefined));
         }
         Ok(())
     }
 
-    /// `false` if the entry names a series that no record has defined.
-    fn apply_entry(&mut self, tenant: &Arc<TenantLive>, journal_generation: u32, entry: Entry) -> bool {
+    fn define(&mut self, tenant: &Arc<TenantLive>, number: u32, labels: &Labels) {
+        let id = SeriesId::of(&tenant.tenant, labels);
+        let (series, is_new) = tenant.find_or_create(id, labels, self.generation);
+        if is_new {
+            self.grown += series.overhead_bytes();
+        }
+        let numbers = self.numbers.entry(self.journal_generation).or_default();
+        // Numbers count up, so the gap is small unless a record lies; a lie is not allocated for.
+        let at = number as usize;
+        if at < numbers.len() {
+            numbers[at] = Some(series);
+        } else if at - numbers.len() <= NUMBER_GAP_MAX {
+            numbers.resize(at, None);
+            numbers.push(Some(series));
+        }
+    }
+
+    fn series(&mut self, number: u32) -> Option<Arc<LiveSeries>> {
+        let numbers = self.numbers.get(&self.journal_generation)?;
+        numbers.get(number as usize)?.as_ref().map(Arc::clone)
+    }
+
+    /// `None` if the entry names a series that no record has defined.
+    fn apply_entry(&mut self, tenant: &Arc<TenantLive>, entry: Entry) -> Option<()> {
         let generation = self.generation;
         match entry {
-            Entry::Series { number, labels } => {
-                let id = SeriesId::of(&tenant.tenant, &labels);
-                let (series, is_new) = tenant.find_or_create(id, &labels, generation);
-                if is_new {
-                    self.grown += series.overhead_bytes();
-                }
-                self.numbers.insert((journal_generation, number), (Arc::clone(tenant), series));
-            }
+            Entry::Series { number, labels } => self.define(tenant, number, &labels),
             Entry::Float { number, st, t, v } => {
-                let Some((tenant, series)) = self.numbers.get(&(journal_generation, number)) else {
-                    return false;
-                };
-                self.grown += series.state.lock().push_float(generation, st, t, v);
+                self.grown += self.series(number)?.state.lock().push_float(generation, st, t, v);
                 tenant.cover(t, t);
                 self.report.journal_samples += 1;
             }
             Entry::Histogram { number, st, t, h } => {
-                let Some((tenant, series)) = self.numbers.get(&(journal_generation, number)) else {
-                    return false;
-                };
-                self.grown += series.state.lock().push_histogram(generation, st, t, &h);
+                self.grown += self.series(number)?.state.lock().push_histogram(generation, st, t, &h);
                 tenant.cover(t, t);
                 self.report.journal_samples += 1;
             }
             Entry::Exemplar { number, exemplar } => {
-                let Some((tenant, series)) = self.numbers.get(&(journal_generation, number)) else {
-                    return false;
-                };
-                let entry =
-                    LiveExemplar { generation, series: Arc::clone(series), exemplar: Arc::new(exemplar) };
+                let series = self.series(number)?;
+                let entry = LiveExemplar { generation, series, exemplar: Arc::new(exemplar) };
                 tenant.exemplars.lock().push(entry, self.shared.options.limits.exemplars_max);
             }
             Entry::Metadata { family, metadata } => {
@@ -133,7 +155,7 @@ impl Replay<'_> {
                 metadata::note(&mut tenant.metadata.lock(), &family, &metadata, limit);
             }
         }
-        true
+        Some(())
     }
 
     /// Every part carries all metadata that was known when it was cut: the newest of each tenant says
