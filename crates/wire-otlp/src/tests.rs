@@ -320,6 +320,22 @@ fn malformed_requests_are_refused_and_never_panic() {
 }
 
 #[test]
+fn damaged_json_never_panics() {
+    let body = sum(2, r#""exemplars":[{"asDouble":1.5,"traceId":"0a"}],"#);
+    let body = format!(r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{body}]}}]}}]}}"#).into_bytes();
+    assert!(decode_json(&body).is_ok());
+    let mut rng = base::Rng::new(37);
+    for _ in 0..10_000 {
+        let mut damaged = body.clone();
+        let at = rng.below(damaged.len() as u64) as usize;
+        damaged[at] = b"0\"{}[]:,-9n"[rng.below(11) as usize];
+        if let Ok(request) = decode_json(&damaged) {
+            let _ = translate(&request, &TenantId::anonymous(), &options());
+        }
+    }
+}
+
+#[test]
 fn answers_speak_the_clients_encoding() {
     for (content_type, expected) in [
         ("application/x-protobuf", Some(ResponseEncoding::Protobuf)),

@@ -7,6 +7,7 @@ use prost::Message;
 use super::*;
 
 mod prost_v1;
+mod prost_v2;
 
 const NOW_MS: i64 = 1_700_000_000_000;
 
@@ -95,6 +96,16 @@ fn the_hand_decoder_agrees_with_a_generated_one() {
     assert_eq!(prost_v1::of_batch(&got.batch), request);
     let ours = encode_v1(&got.batch);
     assert_eq!(prost_v1::WriteRequest::decode(ours.as_slice()).unwrap(), request);
+}
+
+#[test]
+fn the_hand_decoder_of_2_0_agrees_with_a_generated_one() {
+    let request = prost_v2::sample();
+    let got = decode_v2(&request.encode_to_vec(), &options(), &mut cache()).unwrap();
+    assert_eq!(got.rejected, Vec::<String>::new());
+    assert_eq!(prost_v2::of_batch(&got.batch), prost_v2::resolved(&request));
+    let ours = prost_v2::Request::decode(encode_v2(&got.batch).as_slice()).unwrap();
+    assert_eq!(prost_v2::resolved(&ours), prost_v2::resolved(&request));
 }
 
 /// A 2.0 request with these symbols and series of `(refs, metadata unit ref, samples)`.

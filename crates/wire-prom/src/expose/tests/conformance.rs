@@ -228,6 +228,15 @@ fn fuzz_corpora_never_panic() {
     let mut files = files_of(&corpus);
     files.extend(files_of(&testdata));
     assert!(files.len() >= 31, "{} files", files.len());
+    for (file, format, entries) in [
+        ("protobuf", Format::Protobuf, 100),
+        ("protobuf-multimessage", Format::Protobuf, 5),
+        ("text", Format::Text, 100),
+    ] {
+        let body = std::fs::read(testdata.join(file)).unwrap();
+        let got = outcome(&body, format, ParserOptions::default());
+        assert!(got.as_ref().is_ok_and(|n| *n >= entries), "{file}: {got:?}");
+    }
     for file in files {
         let body = std::fs::read(&file).unwrap();
         for format in [Format::Text, Format::OpenMetrics, Format::Protobuf] {
