@@ -105,7 +105,7 @@ pub(crate) fn bytes_text(bytes: i64) -> String {
     let mut rest = bytes.unsigned_abs();
     let mut parts = Vec::new();
     for unit in UNITS {
-        if rest % 1024 != 0 {
+        if !rest.is_multiple_of(1024) {
             parts.push(format!("{}{unit}", rest % 1024));
         }
         rest /= 1024;

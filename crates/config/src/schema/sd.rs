@@ -1,6 +1,6 @@
 //! Service discovery mechanisms: the active ones, and those that talk to schedulers and registries.
 
-use super::{Field, Kind, Preset, Schema, always, http_client, inline, opt, sd_cloud};
+use super::{Field, Kind, Preset, Schema, always, http_client, inline, opt, sd_aws, sd_cloud, sd_kubernetes};
 use crate::decode::{Record, Value};
 use crate::schema::http_client::{HTTP_CLIENT, TLS_FIELD};
 
@@ -13,28 +13,28 @@ const fn list(name: &'static str, schema: &'static [Kind; 1]) -> Field {
 pub(crate) const SD_LISTS: Schema = Schema::new(
     "discovery.Configs",
     &[
-        list("aws_sd_configs", &[Kind::MaybeSection(&sd_cloud::AWS)]),
+        list("aws_sd_configs", &[Kind::MaybeSection(&sd_aws::AWS)]),
         list("azure_sd_configs", &[Kind::MaybeSection(&sd_cloud::AZURE)]),
         list("consul_sd_configs", &[Kind::MaybeSection(&CONSUL)]),
         list("digitalocean_sd_configs", &[Kind::MaybeSection(&sd_cloud::DIGITALOCEAN)]),
         list("dns_sd_configs", &[Kind::MaybeSection(&DNS)]),
         list("docker_sd_configs", &[Kind::MaybeSection(&DOCKER)]),
         list("dockerswarm_sd_configs", &[Kind::MaybeSection(&DOCKERSWARM)]),
-        list("ec2_sd_configs", &[Kind::MaybeSection(&sd_cloud::EC2)]),
-        list("ecs_sd_configs", &[Kind::MaybeSection(&sd_cloud::ECS)]),
-        list("elasticache_sd_configs", &[Kind::MaybeSection(&sd_cloud::ELASTICACHE)]),
+        list("ec2_sd_configs", &[Kind::MaybeSection(&sd_aws::EC2)]),
+        list("ecs_sd_configs", &[Kind::MaybeSection(&sd_aws::ECS)]),
+        list("elasticache_sd_configs", &[Kind::MaybeSection(&sd_aws::ELASTICACHE)]),
         list("eureka_sd_configs", &[Kind::MaybeSection(&EUREKA)]),
         list("file_sd_configs", &[Kind::MaybeSection(&FILE)]),
         list("gce_sd_configs", &[Kind::MaybeSection(&sd_cloud::GCE)]),
         list("hetzner_sd_configs", &[Kind::MaybeSection(&sd_cloud::HETZNER)]),
         list("http_sd_configs", &[Kind::MaybeSection(&HTTP)]),
         list("ionos_sd_configs", &[Kind::MaybeSection(&sd_cloud::IONOS)]),
-        list("kubernetes_sd_configs", &[Kind::MaybeSection(&KUBERNETES)]),
+        list("kubernetes_sd_configs", &[Kind::MaybeSection(&sd_kubernetes::KUBERNETES)]),
         list("kuma_sd_configs", &[Kind::MaybeSection(&KUMA)]),
-        list("lightsail_sd_configs", &[Kind::MaybeSection(&sd_cloud::LIGHTSAIL)]),
+        list("lightsail_sd_configs", &[Kind::MaybeSection(&sd_aws::LIGHTSAIL)]),
         list("linode_sd_configs", &[Kind::MaybeSection(&sd_cloud::LINODE)]),
         list("marathon_sd_configs", &[Kind::MaybeSection(&MARATHON)]),
-        list("msk_sd_configs", &[Kind::MaybeSection(&sd_cloud::MSK)]),
+        list("msk_sd_configs", &[Kind::MaybeSection(&sd_aws::MSK)]),
         list("nerve_sd_configs", &[Kind::MaybeSection(&NERVE)]),
         list("nomad_sd_configs", &[Kind::MaybeSection(&NOMAD)]),
         list("oci_sd_configs", &[Kind::MaybeSection(&sd_cloud::OCI)]),
@@ -42,7 +42,7 @@ pub(crate) const SD_LISTS: Schema = Schema::new(
         list("outscale_sd_configs", &[Kind::MaybeSection(&sd_cloud::OUTSCALE)]),
         list("ovhcloud_sd_configs", &[Kind::MaybeSection(&sd_cloud::OVHCLOUD)]),
         list("puppetdb_sd_configs", &[Kind::MaybeSection(&PUPPETDB)]),
-        list("rds_sd_configs", &[Kind::MaybeSection(&sd_cloud::RDS)]),
+        list("rds_sd_configs", &[Kind::MaybeSection(&sd_aws::RDS)]),
         list("scaleway_sd_configs", &[Kind::MaybeSection(&sd_cloud::SCALEWAY)]),
         list("serverset_sd_configs", &[Kind::MaybeSection(&SERVERSET)]),
         list("stackit_sd_configs", &[Kind::MaybeSection(&sd_cloud::STACKIT)]),
@@ -378,133 +378,6 @@ fn check_zookeeper(sd: &Record, name: &str) -> Result<(), String> {
     }
     match sd.list("paths").iter().find(|path| !path.as_str().starts_with('/')) {
         Some(path) => Err(format!("{name} SD config paths must begin with '/': {}", path.as_str())),
-        None => Ok(()),
-    }
-}
-
-const KUBERNETES_ROLES: [&str; 6] = ["node", "pod", "service", "endpoints", "endpointslice", "ingress"];
-
-fn parse_kubernetes_role(text: &str) -> Result<String, String> {
-    if KUBERNETES_ROLES.contains(&text) {
-        return Ok(text.to_owned());
-    }
-    Err(format!("unknown Kubernetes SD role {text:?}"))
-}
-
-const KUBERNETES_ROLE: Kind = Kind::Word("kubernetes.Role", parse_kubernetes_role);
-
-const KUBERNETES_NAMESPACES: Schema = Schema::new(
-    "kubernetes.plain",
-    &[always("own_namespace", Kind::Bool), always("names", Kind::List(&Kind::Str))],
-);
-
-const KUBERNETES_SELECTOR: Schema = Schema::new(
-    "kubernetes.SelectorConfig",
-    &[opt("role", KUBERNETES_ROLE), opt("label", Kind::Str), opt("field", Kind::Str)],
-);
-
-const KUBERNETES_ATTACH_METADATA: Schema = Schema::new(
-    "kubernetes.AttachMetadataConfig",
-    &[
-        always("node", Kind::Bool),
-        always("namespace", Kind::Bool),
-        always("deployment", Kind::Bool),
-        always("job", Kind::Bool),
-        always("cronjob", Kind::Bool),
-    ],
-);
-
-const KUBERNETES: Schema = Schema::new(
-    "kubernetes.plain",
-    &[
-        opt("api_server", Kind::MaybeUrl),
-        always("role", KUBERNETES_ROLE),
-        always("kubeconfig_file", Kind::Path),
-        inline(&HTTP_CLIENT),
-        opt("namespaces", Kind::Section(&KUBERNETES_NAMESPACES)),
-        opt("selectors", Kind::List(&Kind::Section(&KUBERNETES_SELECTOR))),
-        opt("attach_metadata", Kind::Section(&KUBERNETES_ATTACH_METADATA)),
-    ],
-)
-.checked(check_kubernetes);
-
-fn check_kubernetes(kubernetes: &mut Record) -> Result<(), String> {
-    if !kubernetes.has("role") {
-        return Err("role missing (one of: pod, service, endpoints, endpointslice, node, ingress)".to_owned());
-    }
-    http_client::check(kubernetes)?;
-    let inlined = kubernetes.schema.fields.iter().zip(&kubernetes.values);
-    let client = inlined
-        .filter(|(field, _)| matches!(field.kind, Kind::Inline(_)))
-        .find_map(|(_, value)| value.as_section());
-    let custom_client = client.is_some_and(|client| *client != Record::preset(&HTTP_CLIENT, client.pos));
-    let has_api_server = kubernetes.has("api_server");
-    let has_kubeconfig = kubernetes.has("kubeconfig_file");
-    let own_namespace = kubernetes.section("namespaces").is_some_and(|names| names.bool("own_namespace"));
-    let refused = [
-        (has_api_server && has_kubeconfig, "cannot use 'kubeconfig_file' and 'api_server' simultaneously"),
-        (
-            has_kubeconfig && custom_client,
-            "cannot use a custom HTTP client configuration together with 'kubeconfig_file'",
-        ),
-        (
-            !has_api_server && custom_client,
-            "to use custom HTTP client configuration please provide the 'api_server' URL explicitly",
-        ),
-        (
-            has_api_server && own_namespace,
-            "cannot use 'api_server' and 'namespaces.own_namespace' simultaneously",
-        ),
-        (
-            has_kubeconfig && own_namespace,
-            "cannot use 'kubeconfig_file' and 'namespaces.own_namespace' simultaneously",
-        ),
-    ];
-    if let Some((_, message)) = refused.iter().find(|(refused, _)| *refused) {
-        return Err((*message).to_owned());
-    }
-    check_kubernetes_selectors(kubernetes)
-}
-
-fn check_kubernetes_selectors(kubernetes: &Record) -> Result<(), String> {
-    let role = kubernetes.str("role");
-    let allowed: &[&str] = match role {
-        "pod" => &["pod", "node"],
-        "service" => &["service"],
-        "endpointslice" => &["pod", "service", "endpointslice"],
-        "endpoints" => &["pod", "service", "endpoints"],
-        "node" => &["node"],
-        _ => &["ingress"],
-    };
-    let mut seen = Vec::new();
-    for selector in kubernetes.sections("selectors") {
-        let selector_role = selector.str("role");
-        if seen.contains(&selector_role) {
-            return Err(format!("duplicated selector role: {selector_role}"));
-        }
-        seen.push(selector_role);
-        if !allowed.contains(&selector_role) {
-            return Err(format!("{role} role supports only {} selectors", allowed.join(", ")));
-        }
-        check_field_selector(selector.str("field"))?;
-    }
-    Ok(())
-}
-
-/// Kubernetes field selectors: `name=value`, `==` or `!=`, joined with commas; `\` escapes.
-fn check_field_selector(text: &str) -> Result<(), String> {
-    let mut term_start = 0;
-    let bytes = text.as_bytes();
-    let mut terms = Vec::new();
-    for (at, byte) in bytes.iter().enumerate() {
-        if *byte == b',' && (at == 0 || bytes[at - 1] != b'\\') {
-            terms.push(&text[term_start..at]);
-            term_start = at + 1;
-        }
-    }
-    terms.push(&text[term_start..]);
-    match terms.iter().find(|term| !term.is_empty() && !term.contains('=')) {
-        Some(term) => Err(format!("invalid selector: '{text}'; can't understand '{term}'")),
         None => Ok(()),
     }
 }

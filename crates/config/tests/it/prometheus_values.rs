@@ -206,3 +206,31 @@ fn azure_ad_files_load_or_fail_by_their_names() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// A file cut anywhere, or with any line spoilt, is read or refused with a place; it never panics.
+#[test]
+fn damaged_files_are_refused_with_a_place() {
+    let Some(folder) = data("conformance/metrics/prometheus/config/testdata") else { return };
+    let text = read(&folder.join("conf.good.yml"));
+    let lines: Vec<&str> = text.lines().collect();
+    let mut damaged: Vec<String> = (0..text.len())
+        .step_by(131)
+        .filter(|cut| text.is_char_boundary(*cut))
+        .map(|cut| text[..cut].to_owned())
+        .collect();
+    for spoilt in (0..lines.len()).step_by(7) {
+        for garbage in ["\u{1}", "  : -é", "!!binary x: ~", "- [{", "      <<: 1"] {
+            let mut copy = lines.clone();
+            copy[spoilt] = garbage;
+            damaged.push(copy.join("\n"));
+        }
+    }
+    for text in damaged {
+        if let Err(err) = PrometheusConfig::parse(&text, "x.yml", &|_| None, Mode::Server) {
+            assert!(
+                err.problems.iter().all(|problem| problem.pos.is_some_and(|pos| pos.line > 0)),
+                "{err:?}"
+            );
+        }
+    }
+}
