@@ -19,6 +19,7 @@ mod label_functions;
 mod matching;
 mod plan;
 mod ranking;
+mod reduce;
 mod selector;
 mod shard;
 mod smoothed;

@@ -11,6 +11,8 @@ use crate::eval::error::EvalError;
 use crate::eval::evaluator::Evaluator;
 use crate::eval::grid::Grid;
 use crate::eval::plan::{MatrixNode, Selector};
+use crate::eval::shard::{Delivery, Shard};
+use crate::eval::tally::HeldSamples;
 use crate::functions::extended;
 use crate::source::{SelectRequest, SeriesBuffer, SeriesSet};
 use crate::value::MatrixSeries;
@@ -121,31 +123,42 @@ impl Evaluator<'_> {
         grid: Grid,
         take: Take,
     ) -> Result<Block, EvalError> {
+        let mut all = Block::new(grid.n_steps);
+        self.latest_rows(selector, grid, take, Delivery::Whole(&mut all))?;
+        Ok(all)
+    }
+
+    /// As [`Evaluator::latest_samples`], delivered whole or in batches; gives the samples in all.
+    pub(crate) fn latest_rows(
+        &mut self,
+        selector: &Selector<'_>,
+        grid: Grid,
+        take: Take,
+        delivery: Delivery<'_, '_>,
+    ) -> Result<usize, EvalError> {
         let lookback_ms = self.lookback_ms;
         let set = self.select(selector, grid, lookback_ms, 0, take == Take::StartTimestamp)?;
-        let held_before = self.held.current();
-        let held = crate::eval::tally::HeldSamples::new(self.options.samples_max.saturating_sub(held_before));
-        let block = self.for_each_series(set.len(), grid.n_steps, |idx, shard| {
-            read(&*set, idx, selector, &mut shard.buffer)?;
-            let buffer = std::mem::take(&mut shard.buffer);
-            let row = shard.block.push_row(set.labels(idx).clone(), false);
-            let mut latest = Latest::new(&buffer);
+        let held = HeldSamples::new(self.options.samples_max.saturating_sub(self.held.current()));
+        let work = |idx: usize, shard: &mut Shard| {
+            let Shard { block, tally, buffer, .. } = shard;
+            read(&*set, idx, selector, buffer)?;
+            let row = block.push_row(set.labels(idx).clone(), false);
+            let mut latest = Latest::new(buffer);
             let mut n_samples = 0;
             for step in 0..grid.n_steps {
                 let at_ms = selector.reference_ms(grid.time_ms(step));
                 let Some(sample) = latest.at(at_ms, lookback_ms) else { continue };
-                let weight = put_sample(&mut shard.block, row, step, sample, take)?;
+                let weight = put_sample(block, row, step, sample, take)?;
                 n_samples += weight;
-                shard.tally.count(step, weight, weight);
+                tally.count(step, weight, weight);
             }
-            held.add(n_samples)?;
             if n_samples == 0 {
-                shard.block.pop_row();
+                block.pop_row();
             }
-            shard.buffer = buffer;
-            Ok(())
-        })?;
-        Ok(block)
+            held.add(n_samples)
+        };
+        self.deliver(set.len(), grid.n_steps, work, delivery)?;
+        Ok(held.current())
     }
 
     /// A range selector on its own, at the single step of an instant query.
@@ -203,6 +216,11 @@ pub(crate) fn read(
     buffer: &mut SeriesBuffer,
 ) -> Result<(), EvalError> {
     set.read(idx, buffer)?;
+    for starts in [&mut buffer.float_st, &mut buffer.histogram_st] {
+        if starts.iter().all(|start_ms| *start_ms == 0) {
+            starts.clear();
+        }
+    }
     if selector.statistics_only {
         keep_statistics(&mut buffer.histograms);
     }

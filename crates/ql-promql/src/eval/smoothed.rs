@@ -62,6 +62,7 @@ impl Evaluator<'_> {
                 annotations: &mut shard.annotations,
                 position: selector.position,
                 scratch: &mut shard.scratch,
+                carry: &mut shard.carry,
             };
             for step in 0..grid.n_steps {
                 let at_ms = selector.reference_ms(grid.time_ms(step));

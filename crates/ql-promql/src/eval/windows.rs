@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use model::histogram::CounterResetHint;
-use model::{Labels, LabelsBuilder, MatchOp};
+use model::labels::METRIC_NAME;
+use model::{Labels, LabelsBuilder, MatchOp, Matcher};
 use ql_core::Span;
 
 use crate::annotations::{Annotation, Annotations};
@@ -12,9 +13,9 @@ use crate::eval::drop_stale_markers;
 use crate::eval::error::EvalError;
 use crate::eval::evaluator::Evaluator;
 use crate::eval::grid::Grid;
-use crate::eval::plan::{CallNode, MatrixNode, Node};
-use crate::eval::selector::read;
-use crate::eval::shard::Shard;
+use crate::eval::plan::{CallNode, MatrixNode, Node, SubqueryNode};
+use crate::eval::selector::{Take, read};
+use crate::eval::shard::{BatchSink, Delivery, Shard};
 use crate::eval::tally::HeldSamples;
 use crate::functions::window::{
     Extension, Window, WindowContext, WindowFunction, WindowValue, window_function,
@@ -93,63 +94,23 @@ impl Evaluator<'_> {
         range_idx: usize,
         grid: Grid,
     ) -> Result<Block, EvalError> {
-        let function = window_function(call.name).ok_or_else(|| {
-            EvalError::Execution(format!("function {} does not take a range vector", call.name))
-        })?;
-        let mut position = call.arg_positions[0];
-        let (range_ms, offset_ms, fixed_end_ms, extension, from_subquery) = match &call.args[range_idx] {
+        let range_arg = &call.args[range_idx];
+        let mut block = Block::new(grid.n_steps);
+        match range_arg {
             Node::Matrix(matrix) => {
-                let selector = &matrix.selector;
-                let extension = extension_of(matrix, call.name)?;
-                (matrix.range_ms, selector.offset_ms, selector.at_ms, extension, false)
+                let windows = self.windows_over_selector(call, range_idx, matrix, grid)?;
+                self.selector_windows(&windows, matrix, Delivery::Whole(&mut block))?;
             }
             Node::Subquery(subquery) => {
-                if range_idx == 0 {
-                    // Upstream puts the evaluated subquery in place of the argument, which then has
-                    // no position of its own.
-                    position = Span::default();
-                }
-                (subquery.range_ms, subquery.offset_ms, subquery.at_ms, Extension::None, true)
+                // Upstream evaluates subqueries before the other arguments.
+                let (inner, inner_grid) = self.subquery(subquery, grid, true)?;
+                let windows = self.windows_over_subquery(call, range_idx, subquery, grid)?;
+                block = self.block_windows(&windows, &inner, inner_grid)?;
             }
             _ => return Err(EvalError::Execution("a range vector is needed".to_owned())),
-        };
-        // Upstream evaluates subqueries before the other arguments.
-        let subquery = match &call.args[range_idx] {
-            Node::Subquery(subquery) => Some(self.subquery(subquery, grid, true)?),
-            _ => None,
-        };
-        let mut columns = Vec::new();
-        for (idx, arg) in call.args.iter().enumerate() {
-            if idx != range_idx {
-                columns.push(self.scalar(arg, grid)?);
-            }
         }
-        let n_scalars = columns.len();
-        let scalars =
-            (0..grid.n_steps).flat_map(|step| columns.iter().map(move |column| column[step])).collect();
-        let window_call = WindowCall {
-            name: call.name,
-            function,
-            grid,
-            range_ms,
-            extension,
-            lookback_ms: self.lookback_ms,
-            offset_ms,
-            fixed_end_ms,
-            scalars,
-            n_scalars,
-            position,
-            from_subquery,
-        };
-        let block = match (&call.args[range_idx], subquery) {
-            (Node::Matrix(matrix), _) => self.windows_of_selector(&window_call, matrix)?,
-            (Node::Subquery(_), Some((inner, inner_grid))) => {
-                self.windows_of_block(&window_call, &inner, inner_grid)?
-            }
-            _ => return Err(EvalError::Execution("a range vector is needed".to_owned())),
-        };
         if call.name == "absent_over_time" {
-            return Ok(absent_over_time(&call.args[range_idx], &block, grid));
+            return Ok(absent_over_time(range_arg, &block, grid));
         }
         if !self.options.delayed_name_removal && block.has_duplicate_labels() {
             return Err(EvalError::duplicate_labelset());
@@ -157,27 +118,134 @@ impl Evaluator<'_> {
         Ok(block)
     }
 
-    fn windows_of_selector(
+    /// Evaluates a selector, or a window function of one, and hands its rows over in batches. False
+    /// if `node` is nothing of the kind, or must be seen as a whole.
+    pub(crate) fn stream(
+        &mut self,
+        node: &Node<'_>,
+        grid: Grid,
+        sink: &mut BatchSink<'_>,
+    ) -> Result<bool, EvalError> {
+        let held_before = self.held.current();
+        let n_samples = match node {
+            Node::Vector(selector) if !selector.smoothed => {
+                self.latest_rows(selector, grid, Take::Value, Delivery::Batches(sink))?
+            }
+            Node::Call(call) if call.name != "absent_over_time" => {
+                let range_idx = call.args.iter().position(|arg| matches!(arg, Node::Matrix(_)));
+                let Some((range_idx, Node::Matrix(matrix))) = range_idx.map(|idx| (idx, &call.args[idx]))
+                else {
+                    return Ok(false);
+                };
+                // Series of one name stay distinct without it; others must be compared with each other.
+                if !self.options.delayed_name_removal && !names_one_metric(matrix.selector.matchers) {
+                    return Ok(false);
+                }
+                let windows = self.windows_over_selector(call, range_idx, matrix, grid)?;
+                self.selector_windows(&windows, matrix, Delivery::Batches(sink))?
+            }
+            _ => return Ok(false),
+        };
+        self.held.set(held_before + n_samples)?;
+        Ok(true)
+    }
+
+    fn windows_over_selector<'c>(
+        &mut self,
+        call: &CallNode<'c>,
+        range_idx: usize,
+        matrix: &MatrixNode<'_>,
+        grid: Grid,
+    ) -> Result<WindowCall<'c>, EvalError> {
+        let selector = &matrix.selector;
+        Ok(WindowCall {
+            range_ms: matrix.range_ms,
+            extension: extension_of(matrix, call.name)?,
+            offset_ms: selector.offset_ms,
+            fixed_end_ms: selector.at_ms,
+            ..self.windows(call, range_idx, grid)?
+        })
+    }
+
+    fn windows_over_subquery<'c>(
+        &mut self,
+        call: &CallNode<'c>,
+        range_idx: usize,
+        subquery: &SubqueryNode<'_>,
+        grid: Grid,
+    ) -> Result<WindowCall<'c>, EvalError> {
+        let windows = self.windows(call, range_idx, grid)?;
+        // Upstream puts the evaluated subquery in place of the argument, which then has no position
+        // of its own.
+        let position = if range_idx == 0 { Span::default() } else { windows.position };
+        Ok(WindowCall {
+            range_ms: subquery.range_ms,
+            offset_ms: subquery.offset_ms,
+            fixed_end_ms: subquery.at_ms,
+            position,
+            from_subquery: true,
+            ..windows
+        })
+    }
+
+    /// The parts of a window call that do not depend on its range, which is left empty.
+    fn windows<'c>(
+        &mut self,
+        call: &CallNode<'c>,
+        range_idx: usize,
+        grid: Grid,
+    ) -> Result<WindowCall<'c>, EvalError> {
+        let function = window_function(call.name).ok_or_else(|| {
+            EvalError::Execution(format!("function {} does not take a range vector", call.name))
+        })?;
+        let mut columns = Vec::new();
+        for (idx, arg) in call.args.iter().enumerate() {
+            if idx != range_idx {
+                columns.push(self.scalar(arg, grid)?);
+            }
+        }
+        let scalars =
+            (0..grid.n_steps).flat_map(|step| columns.iter().map(move |column| column[step])).collect();
+        Ok(WindowCall {
+            name: call.name,
+            function,
+            grid,
+            range_ms: 0,
+            extension: Extension::None,
+            lookback_ms: self.lookback_ms,
+            offset_ms: 0,
+            fixed_end_ms: None,
+            scalars,
+            n_scalars: columns.len(),
+            position: call.arg_positions[0],
+            from_subquery: false,
+        })
+    }
+
+    /// Slides over the series of a selector; gives the samples in all.
+    fn selector_windows(
         &mut self,
         call: &WindowCall<'_>,
         matrix: &MatrixNode<'_>,
-    ) -> Result<Block, EvalError> {
+        delivery: Delivery<'_, '_>,
+    ) -> Result<usize, EvalError> {
         let with_start = self.options.use_start_timestamps && START_TIMESTAMP_FUNCTIONS.contains(&call.name);
         let (before_ms, after_ms) = call.margins_ms();
         let set =
             self.select(&matrix.selector, call.grid, before_ms + call.range_ms, after_ms, with_start)?;
         let held = HeldSamples::new(self.options.samples_max.saturating_sub(self.held.current()));
         let options = self.options;
-        let block = self.for_each_series(set.len(), call.grid.n_steps, |idx, shard| {
+        let work = |idx: usize, shard: &mut Shard| {
             read(&*set, idx, &matrix.selector, &mut shard.buffer)?;
             drop_stale_markers(&mut shard.buffer);
             slide(call, set.labels(idx), false, shard, &held, options)
-        })?;
+        };
+        self.deliver(set.len(), call.grid.n_steps, work, delivery)?;
         self.held.touch(held.peak())?;
-        Ok(block)
+        Ok(held.current())
     }
 
-    fn windows_of_block(
+    fn block_windows(
         &mut self,
         call: &WindowCall<'_>,
         inner: &Block,
@@ -192,6 +260,13 @@ impl Evaluator<'_> {
         self.held.touch(held.peak())?;
         Ok(block)
     }
+}
+
+/// Whether all series that match have the same name.
+fn names_one_metric(matchers: &[Matcher]) -> bool {
+    matchers.iter().any(|matcher| {
+        matcher.name == METRIC_NAME && matcher.op == MatchOp::Equal && !matcher.value.is_empty()
+    })
 }
 
 fn extension_of(matrix: &MatrixNode<'_>, function: &str) -> Result<Extension, EvalError> {
@@ -251,7 +326,8 @@ fn slide(
     } else {
         labels.clone()
     };
-    let Shard { block, annotations, tally, buffer, scratch } = shard;
+    let Shard { block, annotations, tally, buffer, scratch, carry } = shard;
+    carry.clear();
     let row = block.push_row(out_labels, drop_name);
     let (before_ms, after_ms) = call.margins_ms();
     let (mut floats, mut histograms) = (Slider::default(), Slider::default());
@@ -264,6 +340,7 @@ fn slide(
         floats.advance(&buffer.float_ts, shown_from_ms, end_ms + after_ms);
         histograms.advance(&buffer.histogram_ts, shown_from_ms, end_ms + after_ms);
         let window = Window {
+            first_float: floats.start,
             float_ts: floats.of(&buffer.float_ts),
             floats: floats.of(&buffer.float_values),
             float_st: floats.of(&buffer.float_st),
@@ -287,6 +364,7 @@ fn slide(
             annotations,
             position: call.position,
             scratch,
+            carry,
         };
         match (call.function)(&window, &mut context)? {
             Some(WindowValue::Float(value)) => {
@@ -378,7 +456,7 @@ pub(crate) fn absent_labels(arg: &Node<'_>) -> Labels {
     };
     let mut builder = LabelsBuilder::new();
     let mut seen: Vec<&str> = Vec::new();
-    for matcher in matchers.iter().filter(|matcher| matcher.name != model::labels::METRIC_NAME) {
+    for matcher in matchers.iter().filter(|matcher| matcher.name != METRIC_NAME) {
         if matcher.op == MatchOp::Equal && !seen.contains(&matcher.name.as_str()) {
             builder.set(&matcher.name, &matcher.value);
             seen.push(&matcher.name);

@@ -186,10 +186,8 @@ fn float_difference(window: &Window<'_>, context: &mut WindowContext<'_>, kind: 
         return result;
     }
     if window.float_st.is_empty() {
-        for pair in values.windows(2) {
-            if pair[1] < pair[0] {
-                result += pair[0];
-            }
+        for idx in context.carry.drops(window) {
+            result += values[idx - 1];
         }
         return result;
     }

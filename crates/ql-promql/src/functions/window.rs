@@ -1,5 +1,6 @@
 //! Functions of a range vector: one value from one window of one series.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use model::histogram::{HistogramMean, HistogramSum, MergeNotes};
@@ -15,6 +16,8 @@ use crate::functions::{rate, regression};
 /// empty if none are known.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Window<'a> {
+    /// The index of the window's first float in its series.
+    pub(crate) first_float: usize,
     pub(crate) float_ts: &'a [i64],
     pub(crate) floats: &'a [f64],
     pub(crate) float_st: &'a [i64],
@@ -43,6 +46,55 @@ impl Window<'_> {
     }
 }
 
+/// What a kernel remembers from one window to the next of the same series. Windows only move
+/// forward, so that each float need be looked at once or so. Indices are those of the series.
+#[derive(Debug, Default)]
+pub(crate) struct Carry {
+    /// The first float that no window has shown.
+    seen: usize,
+    /// Floats less than the one before them, as far as windows to come may show both.
+    drops: VecDeque<usize>,
+    /// The largest, or smallest, float seen.
+    best: usize,
+}
+
+impl Carry {
+    pub(crate) fn clear(&mut self) {
+        self.seen = 0;
+        self.drops.clear();
+    }
+
+    /// The positions within the window of floats that are less than the one before them.
+    pub(crate) fn drops(&mut self, window: &Window<'_>) -> impl Iterator<Item = usize> {
+        let first = window.first_float;
+        let end = first + window.floats.len();
+        for idx in self.seen.max(first + 1)..end {
+            if window.floats[idx - first] < window.floats[idx - first - 1] {
+                self.drops.push_back(idx);
+            }
+        }
+        self.seen = end;
+        while self.drops.front().is_some_and(|idx| *idx <= first) {
+            self.drops.pop_front();
+        }
+        self.drops.iter().map(move |idx| idx - first)
+    }
+
+    /// The position within the window of the float that no other is better than.
+    fn best(&mut self, window: &Window<'_>, better: impl Fn(f64, f64) -> bool) -> usize {
+        let first = window.first_float;
+        let known = self.seen > first && self.best >= first;
+        let (mut best, from) = if known { (self.best - first, self.seen - first) } else { (0, 0) };
+        for (idx, value) in window.floats.iter().enumerate().skip(from) {
+            if better(*value, window.floats[best]) || window.floats[best].is_nan() {
+                best = idx;
+            }
+        }
+        (self.seen, self.best) = (first + window.floats.len(), first + best);
+        best
+    }
+}
+
 /// How a range selector looks beyond its range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extension {
@@ -64,6 +116,7 @@ pub(crate) struct WindowContext<'a> {
     pub(crate) position: Span,
     /// Reused by functions that must sort.
     pub(crate) scratch: &'a mut Vec<f64>,
+    pub(crate) carry: &'a mut Carry,
 }
 
 impl WindowContext<'_> {
@@ -324,17 +377,14 @@ fn extreme(
     better: impl Fn(f64, f64) -> bool,
     wanted: Extreme,
 ) -> Outcome {
-    let Some(first) = window.floats.first() else { return Ok(None) };
-    context.note_ignored_histograms(window);
-    let (mut best, mut best_idx) = (*first, 0);
-    for (idx, value) in window.floats.iter().enumerate() {
-        if better(*value, best) || best.is_nan() {
-            (best, best_idx) = (*value, idx);
-        }
+    if window.floats.is_empty() {
+        return Ok(None);
     }
+    context.note_ignored_histograms(window);
+    let best = context.carry.best(window, better);
     float(match wanted {
-        Extreme::Value => best,
-        Extreme::Time => window.float_ts[best_idx] as f64 / 1000.0,
+        Extreme::Value => window.floats[best],
+        Extreme::Time => window.float_ts[best] as f64 / 1000.0,
     })
 }
 

@@ -252,3 +252,23 @@ fn threads_change_nothing() {
         assert!(alone.len() > 100, "{query} gives enough to compare");
     }
 }
+
+#[test]
+fn reducing_in_batches_is_reducing_at_once() {
+    let mut source = MemorySource::new();
+    let mut rng = Rng::new(2);
+    for idx in 0..300 {
+        let (idx, group) = (idx.to_string(), (idx % 7).to_string());
+        fill(&mut source, &mut rng, &labels(&[("__name__", "m"), ("a", &group), ("b", &idx)]));
+        fill_histograms(&mut source, &mut rng, &labels(&[("__name__", "h"), ("a", &group), ("b", &idx)]));
+    }
+    for op in ["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"] {
+        for input in ["m", "h", "rate(m[1m])", "rate(h[1m])", "quantile_over_time(0.5, m[1m])"] {
+            for threads in [1, 3] {
+                let streamed = over_range(&format!("{op} by (a) ({input})"), &source, threads);
+                let whole = over_range(&format!("{op} by (a) ({input} or absent(m))"), &source, threads);
+                assert_eq!(streamed, whole, "{op} of {input} on {threads} threads");
+            }
+        }
+    }
+}
