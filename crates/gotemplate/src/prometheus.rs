@@ -129,6 +129,25 @@ pub fn expand_with(
     set.execute(name, data).map_err(named).map_err(|(name, error)| ExpandError::Execute { name, error })
 }
 
+/// Expands `text` as a console: HTML escaped, with the templates of `libraries` (name, text) at hand.
+pub fn expand_html(
+    name: &str,
+    text: &str,
+    libraries: &[(&str, &str)],
+    data: &Value,
+    environment: Environment<'_>,
+) -> Result<String, ExpandError> {
+    let mut set = TemplateSet::new(functions(environment), MissingKey::Zero, environment.limits);
+    let parse = |set: &mut TemplateSet<'_>, part: &str, text: &str| {
+        set.parse(part, text).map_err(|error| ExpandError::Parse { name: name.to_owned(), error })
+    };
+    parse(&mut set, name, text)?;
+    for (library, text) in libraries {
+        parse(&mut set, library, text)?;
+    }
+    set.execute_html(name, data).map_err(|error| ExpandError::Execute { name: name.to_owned(), error })
+}
+
 /// Whether `text` parses as the label or annotation of an alert; for checking rule files.
 pub fn parse_test(name: &str, text: &str) -> Result<(), TemplateError> {
     let url = ExternalUrl::default();

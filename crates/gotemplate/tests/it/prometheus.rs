@@ -1,6 +1,6 @@
 //! The functions of alert annotations.
 
-use gotemplate::prometheus::{Environment, ExternalUrl, QuerySample, expand_with};
+use gotemplate::prometheus::{Environment, ExternalUrl, QuerySample, expand_html, expand_with};
 use gotemplate::{CallError, Limits, MissingKey, Value};
 use model::Labels;
 
@@ -169,5 +169,22 @@ fn mistakes_are_told_as_upstream_tells_them() {
         ),
     ] {
         assert_eq!(run(text, &Value::Nil, &[], option).unwrap_err(), expected, "{text}");
+    }
+}
+
+#[test]
+fn consoles_are_escaped() {
+    let query = |_: &str| -> Result<Vec<QuerySample>, CallError> { Ok(Vec::new()) };
+    let url = ExternalUrl::new("http://h/");
+    let environment = Environment { now_ms: 0, query: &query, external_url: &url, limits: Limits::default() };
+    let libraries = [("lib", "{{ define \"row\" }}<td>{{ . }}</td>{{ end }}")];
+    for (text, expected) in [
+        (r#"{{ "<b>" }}"#, "&lt;b&gt;"),
+        (r#"{{ "<b>" | safeHtml }}"#, "<b>"),
+        ("{{ .Foo }}", ""),
+        (r#"{{ template "row" "a<b" }}{{ tmpl "row" "c&d" }}"#, "<td>a&lt;b</td><td>c&amp;d</td>"),
+    ] {
+        let got = expand_html("c", text, &libraries, &Value::Nil, environment);
+        assert_eq!(got.as_deref(), Ok(expected), "{text}");
     }
 }

@@ -72,3 +72,72 @@ fn limits_stop_runaways() {
     let deep = "{{ if 1 }}".repeat(5000);
     assert!(render(&deep, &Value::Nil).unwrap_err().to_string().contains("nested more than"));
 }
+
+fn render_html(text: &str, data: &Value) -> Result<String, TemplateError> {
+    let mut set = TemplateSet::new(Functions::new(), MissingKey::Zero, Limits::default());
+    set.parse("t", text)?;
+    set.execute_html("t", data)
+}
+
+#[test]
+fn html_escaping_follows_the_context() {
+    let data = Value::any_map([
+        ("s", Value::str("a'\"<&+/b")),
+        ("js", Value::str("javascript:x()")),
+        ("n", Value::Float(-0.5)),
+        ("l", Value::strings(["x", "</script>"])),
+    ]);
+    for (text, expected) in [
+        ("<p>{{ .s }}</p>", "<p>a&#39;&#34;&lt;&amp;&#43;/b</p>"),
+        ("<a href='{{ .js }}'>", "<a href='#ZgotmplZ'>"),
+        ("<a href=/x?{{ .s }}>", "<a href=/x?a%27%22%3c%26%2b%2fb>"),
+        ("<a data-url={{ .js }}>", "<a data-url=#ZgotmplZ>"),
+        ("<img srcset=\"{{ .js }}, /a 2x\">", "<img srcset=\"#ZgotmplZ, /a 2x\">"),
+        (
+            "<script>f({{ .l }}, {{ .n }}, '{{ .s }}')</script>",
+            "<script>f([\"x\",\"\\u003c/script\\u003e\"],  -0.5 , 'a\\u0027\\u0022\\u003c\\u0026\\u002b\\/b')</script>",
+        ),
+        (
+            "<script>var r = /{{ .s }}/; // {{ .s }}\n</script>",
+            "<script>var r = /a\\u0027\\u0022\\u003c\\u0026\\u002b\\/b/; \n</script>",
+        ),
+        (
+            "<script type=\"text/template\">{{ .s }}</script>",
+            "<script type=\"text/template\">a&#39;&#34;&lt;&amp;&#43;/b</script>",
+        ),
+        (
+            "<style>p { background: url('{{ .s }}') }</style>",
+            "<style>p { background: url('a%27%22%3c&+/b') }</style>",
+        ),
+        ("<p style=\"width: {{ .n }}px\">", "<p style=\"width: -0.5px\">"),
+        ("<input {{ .js }}=1 {{ \"checked\" }}>", "<input ZgotmplZ=1 checked>"),
+        ("<!-- {{ .s }} -->a < b", "a &lt; b"),
+        ("<title>{{ .s }}</title>", "<title>a&#39;&#34;&lt;&amp;&#43;/b</title>"),
+        ("{{ range .l }}<i title={{ . }}>{{ end }}", "<i title=x><i title=&lt;/script&gt;>"),
+        (
+            "{{ define \"q\" }}{{ . }}{{ end }}<a href=\"/{{ template \"q\" .s }}\">{{ template \"q\" .s }}</a>",
+            "<a href=\"/a%27%22%3c&amp;&#43;/b\">a&#39;&#34;&lt;&amp;&#43;/b</a>",
+        ),
+    ] {
+        assert_eq!(render_html(text, &data).as_deref(), Ok(expected), "{text}");
+    }
+}
+
+#[test]
+fn html_without_a_certain_context_is_refused() {
+    for (text, expected) in [
+        (
+            "<a href=\"x",
+            "html/template:t: ends in a non-text context: {stateURL delimDoubleQuote urlPartPreQuery",
+        ),
+        ("<a {{ if .x }}href='{{ end }}>", "{{if}} branches end in different contexts"),
+        ("<a b=c\"d>", "in unquoted attr"),
+        ("<script>`{{ .x }}`</script>", "appears in a JS template literal"),
+        ("{{ .x | html | print }}", "predefined escaper \"html\" disallowed in template"),
+        ("{{ template \"none\" }}", "no such template \"none\""),
+        ("<a {{ range .x }}b=\"{{ break }}\"{{ end }}>", "branches end in different contexts"),
+    ] {
+        let error = render_html(text, &Value::any_map([("x", Value::str("1"))])).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
