@@ -16,8 +16,9 @@ use super::params::Params;
 use super::reply::{ApiError, ApiResult, success};
 use crate::telemetry::{FamilySnapshot, SeriesSnapshot};
 
+/// Text comes first because a client that accepts anything gets it, as from upstream.
 const OFFERED: [ExposeFormat; 3] =
-    [ExposeFormat::OpenMetrics1_0_0, ExposeFormat::OpenMetrics0_0_1, ExposeFormat::Text];
+    [ExposeFormat::Text, ExposeFormat::OpenMetrics1_0_0, ExposeFormat::OpenMetrics0_0_1];
 
 pub(crate) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let accept = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");

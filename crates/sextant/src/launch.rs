@@ -1,0 +1,400 @@
+//! From settings to a running server: logging, signals, the runtime, and the way down.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{Budget, ByteSize, Clock, SystemClock};
+use config::WebConfig;
+use engine::QueryLimits;
+use model::regex::GoRegex;
+use ql_promql::parser::ParserOptions;
+use ql_promql::query::EngineOptions;
+use rules::notify::NotifierOptions;
+use rules::ruler::RuleOptions;
+use scrape::cycle::CycleOptions;
+use server::outbound::client::Environment;
+use server::serve::{ListenerOptions, ServeOptions, start};
+use server::web::{BuildInfo, StatusFacts, WebSettings};
+use store_core::journal::JournalOptions;
+use store_metrics::{RetentionOptions, StoreOptions};
+use tokio::signal::unix::{SignalKind, signal};
+use wire_prom::remote_write::WriteMessage;
+
+/// `version (commit)`; the commit is known to builds that set `SEXTANT_COMMIT`.
+pub(crate) const VERSION: &str = match option_env!("SEXTANT_COMMIT") {
+    Some(commit) => commit,
+    None => env!("CARGO_PKG_VERSION"),
+};
+
+/// Memory for queries and samples where nothing is configured.
+const MEMORY_SHARE_OF_MACHINE: u64 = 2;
+/// Without a retention by time or size, samples are kept this long, as upstream.
+const RETENTION_DEFAULT_MS: i64 = 15 * 24 * 3_600_000;
+const QUERIES_WAITING_MAX: usize = 200;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Everything a user may decide, whichever command line or file it came from.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) config_file: Option<PathBuf>,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) listen_addresses: Vec<String>,
+    pub(crate) web_config_file: Option<PathBuf>,
+    pub(crate) insecure_no_auth: bool,
+    pub(crate) connections_max: usize,
+    pub(crate) external_url: String,
+    pub(crate) route_prefix: String,
+    pub(crate) enable_lifecycle: bool,
+    pub(crate) enable_admin_api: bool,
+    pub(crate) enable_remote_write_receiver: bool,
+    pub(crate) enable_otlp_receiver: bool,
+    pub(crate) enable_search_api: bool,
+    pub(crate) search_limit_max: usize,
+    pub(crate) accepted_write_messages: Vec<WriteMessage>,
+    pub(crate) cors_origin: Option<GoRegex>,
+    pub(crate) retention_ms: Option<i64>,
+    pub(crate) retention_size: Option<ByteSize>,
+    pub(crate) retention_percent: Option<f64>,
+    pub(crate) remote_read_samples_max: usize,
+    pub(crate) remote_read_concurrency_max: usize,
+    pub(crate) remote_read_frame_bytes_max: usize,
+    pub(crate) outage_tolerance_ms: i64,
+    pub(crate) for_grace_period_ms: i64,
+    pub(crate) resend_delay_ms: i64,
+    pub(crate) concurrent_evals_max: usize,
+    pub(crate) concurrent_rule_eval: bool,
+    pub(crate) notification_queue_capacity: usize,
+    pub(crate) notification_batch_max: usize,
+    pub(crate) drain_on_shutdown: bool,
+    pub(crate) lookback_delta_ms: i64,
+    pub(crate) query_timeout: Duration,
+    pub(crate) query_concurrency_max: usize,
+    pub(crate) query_samples_max: usize,
+    pub(crate) flush_deadline: Duration,
+    pub(crate) memory: Option<ByteSize>,
+    pub(crate) auto_reload: Option<Duration>,
+    pub(crate) parser: ParserOptions,
+    pub(crate) delayed_name_removal: bool,
+    pub(crate) per_step_stats: bool,
+    pub(crate) use_start_timestamps: bool,
+    pub(crate) type_and_unit_labels: bool,
+    pub(crate) exemplar_storage: bool,
+    pub(crate) created_zero_samples: bool,
+    pub(crate) start_timestamps: bool,
+    pub(crate) extra_scrape_metrics: bool,
+    pub(crate) features_enabled: Vec<String>,
+    pub(crate) features_without_effect: Vec<String>,
+    pub(crate) log_level: String,
+    pub(crate) log_format: LogFormat,
+    pub(crate) flags: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// Upstream's defaults over a data directory.
+    pub(crate) fn new(data_dir: PathBuf) -> Self {
+        Self {
+            config_file: None,
+            data_dir,
+            listen_addresses: vec!["127.0.0.1:9090".to_owned()],
+            web_config_file: None,
+            insecure_no_auth: false,
+            connections_max: 512,
+            external_url: String::new(),
+            route_prefix: String::new(),
+            enable_lifecycle: false,
+            enable_admin_api: false,
+            enable_remote_write_receiver: false,
+            enable_otlp_receiver: false,
+            enable_search_api: false,
+            search_limit_max: 10_000,
+            accepted_write_messages: vec![WriteMessage::V1, WriteMessage::V2],
+            cors_origin: None,
+            retention_ms: None,
+            retention_size: None,
+            retention_percent: None,
+            remote_read_samples_max: 50_000_000,
+            remote_read_concurrency_max: 10,
+            remote_read_frame_bytes_max: 1 << 20,
+            outage_tolerance_ms: 3_600_000,
+            for_grace_period_ms: 600_000,
+            resend_delay_ms: 60_000,
+            concurrent_evals_max: 4,
+            concurrent_rule_eval: false,
+            notification_queue_capacity: 10_000,
+            notification_batch_max: 256,
+            drain_on_shutdown: true,
+            lookback_delta_ms: 300_000,
+            query_timeout: Duration::from_secs(120),
+            query_concurrency_max: 20,
+            query_samples_max: 50_000_000,
+            flush_deadline: Duration::from_secs(60),
+            memory: None,
+            auto_reload: None,
+            parser: ParserOptions::default(),
+            delayed_name_removal: false,
+            per_step_stats: false,
+            use_start_timestamps: false,
+            type_and_unit_labels: false,
+            exemplar_storage: false,
+            created_zero_samples: false,
+            start_timestamps: false,
+            extra_scrape_metrics: false,
+            features_enabled: Vec::new(),
+            features_without_effect: Vec::new(),
+            log_level: "info".to_owned(),
+            log_format: LogFormat::Text,
+            flags: BTreeMap::new(),
+        }
+    }
+}
+
+/// Prints a message for the person at the terminal.
+#[expect(clippy::print_stderr, reason = "messages of the command line go to standard error")]
+pub(crate) fn fail(message: &str) -> ExitCode {
+    eprintln!("sextant: {message}");
+    ExitCode::FAILURE
+}
+
+/// Runs until a signal or a request ends the server.
+pub(crate) fn run(settings: Settings, moot_flags: Vec<&'static str>) -> ExitCode {
+    start_logging(&settings);
+    if !moot_flags.is_empty() {
+        tracing::warn!(flags = moot_flags.join(", "), "these flags have no effect in this program");
+    }
+    if !settings.features_without_effect.is_empty() {
+        let features = settings.features_without_effect.join(", ");
+        tracing::warn!(features, "these features are unknown or always on");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("cannot start the runtime: {error}")),
+    };
+    match runtime.block_on(serve(settings)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => fail(&message),
+    }
+}
+
+async fn serve(settings: Settings) -> Result<(), String> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let options = serve_options(&settings, &*clock)?;
+    let running = start(options, clock).await.map_err(|e| e.to_string())?;
+    for address in &running.addresses {
+        tracing::info!(%address, "listening");
+    }
+    let recovery = &running.recovery;
+    tracing::info!(
+        parts = recovery.parts,
+        journal_records = recovery.journal_records,
+        took_ms = recovery.took_ms,
+        "server is ready to receive web requests"
+    );
+    for problem in &recovery.problems {
+        tracing::error!(problem, "damage found while opening the store");
+    }
+    tokio::spawn(signals(Arc::clone(&running.app), running.shutdown().clone()));
+    running.finish().await.map_err(|e| e.to_string())?;
+    tracing::info!("see you next time");
+    Ok(())
+}
+
+/// SIGHUP reloads; SIGTERM and SIGINT end the server.
+async fn signals(app: Arc<server::web::App>, shutdown: server::shutdown::Shutdown) {
+    let streams = (signal(SignalKind::hangup()), signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut hangup), Ok(mut terminate), Ok(mut interrupt)) = streams else {
+        return tracing::error!("cannot listen to signals");
+    };
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => {
+                // The outcome is logged where it happens.
+                drop(app.reload.request().await);
+            }
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    tracing::info!("received a signal, exiting gracefully");
+    shutdown.begin();
+}
+
+fn start_logging(settings: &Settings) {
+    let filter = tracing_subscriber::EnvFilter::try_new(&settings.log_level)
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    match settings.log_format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
+
+fn serve_options(settings: &Settings, clock: &dyn Clock) -> Result<ServeOptions, String> {
+    let web_config = match &settings.web_config_file {
+        Some(path) => read_web_config(path)?,
+        None => WebConfig::default(),
+    };
+    let memory = settings.memory.map_or_else(|| machine_memory() / MEMORY_SHARE_OF_MACHINE, |size| size.0);
+    let process = Budget::new("process", memory);
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let listen_address = settings.listen_addresses.first().cloned().unwrap_or_default();
+    let external_url = external_url(settings, &listen_address);
+    let route_prefix = route_prefix(settings, &external_url);
+    Ok(ServeOptions {
+        config_file: settings.config_file.clone(),
+        data_dir: settings.data_dir.clone(),
+        listeners: settings
+            .listen_addresses
+            .iter()
+            .map(|address| ListenerOptions { address: address.clone(), web: web_config.clone() })
+            .collect(),
+        insecure_no_auth: settings.insecure_no_auth,
+        connections_max: settings.connections_max,
+        web: WebSettings {
+            enable_admin_api: settings.enable_admin_api,
+            enable_lifecycle: settings.enable_lifecycle,
+            enable_remote_write_receiver: settings.enable_remote_write_receiver,
+            enable_otlp_receiver: settings.enable_otlp_receiver,
+            enable_search_api: settings.enable_search_api,
+            accepted_write_messages: settings.accepted_write_messages.clone(),
+            type_and_unit_labels: settings.type_and_unit_labels,
+            cors_origin: settings.cors_origin.clone(),
+            external_url,
+            route_prefix,
+            listen_address,
+            remote_read_samples_max: settings.remote_read_samples_max,
+            remote_read_concurrency_max: settings.remote_read_concurrency_max,
+            remote_read_frame_bytes_max: settings.remote_read_frame_bytes_max,
+        },
+        facts: facts(settings, clock),
+        engine: EngineOptions {
+            lookback_delta_ms: settings.lookback_delta_ms,
+            samples_max: settings.query_samples_max,
+            delayed_name_removal: settings.delayed_name_removal,
+            use_start_timestamps: settings.use_start_timestamps,
+            type_and_unit_labels: settings.type_and_unit_labels,
+            per_step_stats: settings.per_step_stats,
+            ..EngineOptions::default()
+        },
+        parser: settings.parser,
+        query_limits: QueryLimits {
+            concurrency_max: settings.query_concurrency_max,
+            waiting_max: QUERIES_WAITING_MAX,
+            timeout: settings.query_timeout,
+            memory_bytes_max: memory / 2,
+            memory_bytes_per_query_max: memory / 4,
+            threads_per_query: threads,
+        },
+        store: StoreOptions {
+            retention: retention(settings),
+            budget: process.child("store", memory / 2),
+            ..StoreOptions::default()
+        },
+        journal: JournalOptions { fresh_incarnation: clock.now_ms().unsigned_abs(), ..JournalOptions::default() },
+        rules: RuleOptions {
+            outage_tolerance_ms: settings.outage_tolerance_ms,
+            for_grace_period_ms: settings.for_grace_period_ms,
+            resend_delay_ms: settings.resend_delay_ms,
+            concurrent_evals: settings.concurrent_rule_eval,
+            restore_new_groups: false,
+            parser: settings.parser,
+        },
+        concurrent_evals_max: settings.concurrent_evals_max,
+        notifier: NotifierOptions {
+            queue_capacity: settings.notification_queue_capacity,
+            batch_max: settings.notification_batch_max,
+            drain_on_shutdown: settings.drain_on_shutdown,
+        },
+        scrape: CycleOptions {
+            type_and_unit_labels: settings.type_and_unit_labels,
+            start_timestamps: settings.start_timestamps || settings.use_start_timestamps,
+            created_zero_samples: settings.created_zero_samples,
+            exemplars: settings.exemplar_storage,
+        },
+        auto_reload: settings.auto_reload,
+        environment: Environment { var: Arc::new(|name| std::env::var_os(name)?.into_string().ok()) },
+    })
+}
+
+fn read_web_config(path: &Path) -> Result<WebConfig, String> {
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    WebConfig::parse(&text, &path.display().to_string()).map_err(|e| e.located())
+}
+
+/// By time only when nothing else bounds the data, as upstream.
+fn retention(settings: &Settings) -> RetentionOptions {
+    let size_bytes = settings.retention_size.map(|size| size.0);
+    let disk_percent = settings.retention_percent.map(|percent| percent.clamp(1.0, 100.0) as u8);
+    let unbounded = size_bytes.is_none() && disk_percent.is_none();
+    let time_ms = settings.retention_ms.or(unbounded.then_some(RETENTION_DEFAULT_MS));
+    RetentionOptions { time_ms, size_bytes, disk_percent }
+}
+
+fn external_url(settings: &Settings, listen_address: &str) -> String {
+    if !settings.external_url.is_empty() {
+        let url = settings.external_url.trim_end_matches('/');
+        return if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    }
+    let port = listen_address.rsplit_once(':').map_or("9090", |(_, port)| port);
+    format!("http://{}:{port}", host_name())
+}
+
+fn route_prefix(settings: &Settings, external_url: &str) -> String {
+    let wanted = if settings.route_prefix.is_empty() {
+        external_url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, path)| path)
+    } else {
+        &settings.route_prefix
+    };
+    let bare = wanted.trim_matches('/');
+    if bare.is_empty() { String::new() } else { format!("/{bare}") }
+}
+
+fn facts(settings: &Settings, clock: &dyn Clock) -> StatusFacts {
+    let retention = retention(settings);
+    let mut shown = Vec::new();
+    shown.extend(retention.time_ms.map(base::duration::format_ms));
+    shown.extend(retention.size_bytes.map(|bytes| ByteSize(bytes).to_string()));
+    shown.extend(retention.disk_percent.map(|percent| format!("{percent}%")));
+    let working_directory = std::env::current_dir().map_or_else(|_| String::new(), |dir| dir.display().to_string());
+    StatusFacts {
+        build: BuildInfo {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            revision: option_env!("SEXTANT_COMMIT").unwrap_or("").to_owned(),
+            branch: String::new(),
+            build_user: String::new(),
+            build_date: String::new(),
+            compiler: "rust".to_owned(),
+        },
+        flags: settings.flags.clone(),
+        started_ms: clock.now_ms(),
+        working_directory,
+        host_name: host_name(),
+        server_timezone: "UTC".to_owned(),
+        storage_retention: shown.join(" or "),
+        features: BTreeMap::new(),
+    }
+}
+
+fn host_name() -> String {
+    let read = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = read.trim();
+    if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
+}
+
+/// Memory of the machine, or of the control group if that is less.
+fn machine_memory() -> u64 {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let total_kib = total.and_then(|rest| rest.split_whitespace().next()).and_then(|n| n.parse::<u64>().ok());
+    let machine = total_kib.map_or(2 << 30, |kib| kib << 10);
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").unwrap_or_default();
+    group.trim().parse::<u64>().map_or(machine, |limit| limit.min(machine))
+}
