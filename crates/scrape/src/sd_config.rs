@@ -61,6 +61,7 @@ pub struct InactiveSdConfig {
 }
 
 /// One entry of one `*_sd_configs` list.
+#[expect(clippy::large_enum_variant, reason = "a job has a few of them, made once a reload")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SdConfig {
     /// All groups of `static_configs`; the i-th has source `i`.
