@@ -48,8 +48,9 @@ use crate::query::{EngineOptions, EvalContext, QueryKind, QueryOutput, QueryPara
 use crate::source::SeriesSource;
 use crate::value::{MatrixSeries, SampleValue, Value, VectorSample};
 
-/// The most steps a query or subquery may have: what fits the step numbers of histograms.
-const STEPS_MAX: usize = u32::MAX as usize;
+/// The most steps a query or subquery may have. A row of that many takes half a gigabyte, and every
+/// budget refuses it earlier.
+pub(crate) const STEPS_MAX: usize = 1 << 26;
 
 /// Evaluates one query. Results are complete or an error; nothing is truncated here.
 pub fn evaluate(
@@ -59,6 +60,9 @@ pub fn evaluate(
     context: &EvalContext,
 ) -> Result<QueryOutput, EvalError> {
     let (times, grid) = times_and_grid(params)?;
+    if grid.n_steps > STEPS_MAX {
+        return Err(EvalError::TooManySamples);
+    }
     let node = plan::prepare(params.expr, &times)?;
     let lookback_ms =
         if params.lookback_delta_ms > 0 { params.lookback_delta_ms } else { options.lookback_delta_ms };
@@ -99,11 +103,8 @@ fn times_and_grid(params: &QueryParams<'_>) -> Result<(QueryTimes, Grid), EvalEr
                     "zero or negative query resolution step widths are not accepted. Try a positive integer";
                 return Err(EvalError::Preparation(text.to_owned()));
             }
-            let grid = Grid::new(start_ms, end_ms, step_ms);
-            if grid.n_steps > STEPS_MAX {
-                return Err(EvalError::TooManySamples);
-            }
-            Ok((QueryTimes { start_ms, end_ms, step_ms }, grid))
+            let times = QueryTimes { start_ms, end_ms, step_ms };
+            Ok((times, Grid::new(start_ms, end_ms, step_ms)))
         }
     }
 }

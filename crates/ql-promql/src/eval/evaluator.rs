@@ -3,6 +3,7 @@
 use model::Labels;
 
 use crate::annotations::Annotations;
+use crate::eval::STEPS_MAX;
 use crate::eval::block::Block;
 use crate::eval::error::EvalError;
 use crate::eval::grid::Grid;
@@ -11,6 +12,12 @@ use crate::eval::tally::{HeldSamples, SubqueryShift, Tally};
 use crate::functions::drop_metric_name;
 use crate::query::{EngineOptions, EvalContext};
 use crate::source::SeriesSource;
+
+/// A float, and its share of the presence bits, generously.
+const ROW_BYTES_PER_STEP: u64 = 9;
+
+/// Two counters.
+const TALLY_BYTES_PER_STEP: u64 = 16;
 
 /// One evaluation of one query.
 pub(crate) struct Evaluator<'a> {
@@ -30,6 +37,8 @@ impl Evaluator<'_> {
         if grid.n_steps == 0 {
             return Ok(Block::new(0));
         }
+        // Room for one row, before anything allocates rows that no sample may fill.
+        let _room = self.context.budget.charge(grid.n_steps as u64 * ROW_BYTES_PER_STEP)?;
         let held_before = self.held.current();
         let mut block = match node {
             Node::Number(value) => Block::scalar(grid.n_steps, *value),
@@ -110,7 +119,14 @@ impl Evaluator<'_> {
             start_ms += step_ms;
         }
         let inner = Grid::new(start_ms, subquery.reference_ms(grid.end_ms()), step_ms);
-        let child_tally = Tally::new(true, inner.n_steps);
+        if inner.n_steps > STEPS_MAX {
+            return Err(EvalError::TooManySamples);
+        }
+        // Which step of the caller reads a sample matters only if it has several.
+        let per_step = grid.n_steps > 1;
+        let tally_bytes = if per_step { inner.n_steps as u64 * TALLY_BYTES_PER_STEP } else { 0 };
+        let _room = self.context.budget.charge(tally_bytes)?;
+        let child_tally = Tally::new(per_step, inner.n_steps);
         let outer_tally = std::mem::replace(&mut self.tally, child_tally);
         let block = self.eval(&subquery.expr, inner);
         let part = std::mem::replace(&mut self.tally, outer_tally);

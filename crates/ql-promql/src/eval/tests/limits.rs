@@ -141,3 +141,35 @@ fn the_error_of_a_store_arrives() {
     let error = evaluate(&EngineOptions::default(), &params, &Broken, &EvalContext::unbounded()).unwrap_err();
     assert_eq!(error.to_string(), "expanding series: disk on fire");
 }
+
+#[test]
+fn subqueries_of_absurdly_many_steps_are_refused_before_they_allocate() {
+    let budget = Budget::new("query", 64 << 20);
+    let context = EvalContext { budget, ..EvalContext::unbounded() };
+    for (query, expected) in [
+        (
+            "sum_over_time(nothing[50y:1ms])",
+            "query processing would load too many samples into memory in query execution",
+        ),
+        (
+            "sum_over_time(nothing[12h:1ms])",
+            "memory budget \"query\" exceeded: 388800000 bytes asked, 9 of 67108864 in use",
+        ),
+    ] {
+        let expr = parse(query);
+        let params = QueryParams::instant(&expr, 0);
+        let error = evaluate(&EngineOptions::default(), &params, &source(), &context).unwrap_err();
+        assert_eq!(error.to_string(), expected, "{query}");
+    }
+}
+
+#[test]
+fn deep_expressions_fit_the_stack_of_a_thread() {
+    let chain = vec!["m"; 900].join(" + ");
+    let nested = format!("{}m{}", "abs(".repeat(140), ")".repeat(140));
+    for query in [chain, nested] {
+        let expr = parse(&query);
+        let params = QueryParams::range(&expr, 0, 99_000, 1000);
+        evaluate(&EngineOptions::default(), &params, &source(), &EvalContext::unbounded()).unwrap();
+    }
+}
