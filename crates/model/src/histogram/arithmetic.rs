@@ -352,9 +352,14 @@ fn n_covered(side: Side<'_>, schema: i32, skip: Option<f64>) -> usize {
     })
 }
 
+/// Whether both have the same buckets, so that counts can be added one by one.
+fn has_layout(mine: &SideMut<'_>, theirs: Side<'_>) -> bool {
+    mine.spans.as_slice() == theirs.spans && mine.buckets.len() == theirs.buckets.len()
+}
+
 fn add_side(mine: &mut SideMut<'_>, theirs: Side<'_>, sign: Sign, skip: Option<f64>) {
     let covered = n_covered(theirs, mine.schema, skip);
-    if covered == 0 && mine.spans.as_slice() == theirs.spans && mine.buckets.len() == theirs.buckets.len() {
+    if covered == 0 && has_layout(mine, theirs) {
         for (a, b) in mine.buckets.iter_mut().zip(theirs.buckets) {
             *a += sign.apply(*b);
         }
@@ -384,6 +389,12 @@ fn add_side_kahan(
     skip: Option<f64>,
 ) {
     let covered = n_covered(theirs, mine.schema, skip);
+    if covered == 0 && lost.is_empty() && has_layout(mine, theirs) {
+        for ((sum, c), count) in mine.buckets.iter_mut().zip(compensation).zip(theirs.buckets) {
+            kahan_add(*count, sum, c);
+        }
+        return;
+    }
     let mut builder = SpanBuilder::default();
     let mut merged = Vec::with_capacity(mine.buckets.len() + theirs.buckets.len());
     let mut merged_c = Vec::with_capacity(merged.capacity());
