@@ -47,6 +47,16 @@ struct CreatedCache {
     start_timestamp_ms: i64,
     /// No line before this input position is a `_created` series.
     none_before: usize,
+    /// The next `_created` line, so that the series before it look for it once together.
+    next: Option<NextCreated>,
+}
+
+/// A `_created` line ahead.
+#[derive(Debug)]
+struct NextCreated {
+    pos: usize,
+    key: Vec<u8>,
+    start_timestamp_ms: i64,
 }
 
 /// A line, before it becomes an entry.
@@ -145,23 +155,39 @@ impl<'a> OpenMetricsParser<'a> {
             return self.created.start_timestamp_ms;
         }
         self.created.key.clear();
-        if self.line.cursor.pos < self.created.none_before {
+        let pos = self.line.cursor.pos;
+        if pos < self.created.none_before {
             return 0;
         }
-        let mut ahead = OmLine { skip_created: false, exemplar: None, ..self.line.clone() };
-        loop {
-            let Ok(Some(OmItem::Series)) = ahead.next_item() else {
-                self.created.none_before = ahead.start;
-                return 0;
-            };
-            let Some(base) = ahead.metric_name().strip_suffix(CREATED) else { continue };
-            if ahead.metric_key(base) != key {
-                return 0;
-            }
-            self.created.key = key;
-            self.created.start_timestamp_ms = (ahead.value * 1000.0) as i64;
-            return self.created.start_timestamp_ms;
+        if self.created.next.as_ref().is_none_or(|next| next.pos < pos) {
+            self.look_ahead();
         }
+        // As upstream: only the first `_created` line ahead is looked at.
+        match &self.created.next {
+            Some(next) if next.key == key => {
+                self.created.key = key;
+                self.created.start_timestamp_ms = next.start_timestamp_ms;
+                next.start_timestamp_ms
+            }
+            _ => 0,
+        }
+    }
+
+    /// Finds the next `_created` line of the family, or that there is none.
+    fn look_ahead(&mut self) {
+        self.created.next = None;
+        let mut ahead = OmLine { skip_created: false, exemplar: None, ..self.line.clone() };
+        while let Ok(Some(OmItem::Series)) = ahead.next_item() {
+            if let Some(base) = ahead.metric_name().strip_suffix(CREATED) {
+                self.created.next = Some(NextCreated {
+                    pos: ahead.start,
+                    key: ahead.metric_key(base),
+                    start_timestamp_ms: (ahead.value * 1000.0) as i64,
+                });
+                return;
+            }
+        }
+        self.created.none_before = ahead.start;
     }
 }
 

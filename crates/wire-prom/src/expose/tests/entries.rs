@@ -76,6 +76,21 @@ fn openmetrics_entries_with_exemplars_and_start_timestamps() {
 }
 
 #[test]
+fn looking_ahead_for_start_timestamps_costs_once() {
+    const SERIES: usize = 20_000;
+    let mut body = "# TYPE c counter\n".to_owned();
+    for suffix in ["total", "created"] {
+        (0..SERIES).for_each(|i| body.push_str(&format!("c_{suffix}{{i=\"{i}\"}} 1\n")));
+    }
+    body.push_str("# EOF\n");
+    let options = ParserOptions { start_timestamps: true, ..ParserOptions::default() };
+    // Going over the rest for every series would take minutes.
+    let got = listing(body.as_bytes(), Format::OpenMetrics, options);
+    assert_eq!(got.lines().count(), SERIES + 1);
+    assert_eq!(got.matches(" st 1000").count(), 1, "upstream, too, finds only the first one ahead");
+}
+
+#[test]
 fn classic_histograms_convert_to_custom_buckets() {
     let body = "# TYPE h histogram\nh_bucket{a=\"x\",le=\"1\"} 2 # {t=\"1\"} 0.5\nh_bucket{a=\"x\",le=\"+Inf\"} 3\nh_count{a=\"x\"} 3\nh_sum{a=\"x\"} 4\nh_bucket{a=\"y\",le=\"1\"} 5\nh_bucket{a=\"y\",le=\"2\"} 4\nh_count{a=\"y\"} 3\n# TYPE g gauge\ng 1\n# EOF\n";
     let nhcb = ParserOptions { convert_classic_to_nhcb: true, ..ParserOptions::default() };
