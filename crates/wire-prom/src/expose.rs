@@ -23,6 +23,7 @@ use model::MetricType;
 use thiserror::Error;
 
 pub(crate) use quote::QuotedBytes;
+pub(crate) use series::EXEMPLAR_LABELS_MAX;
 
 pub use nhcb::NhcbParser;
 pub use openmetrics::OpenMetricsParser;

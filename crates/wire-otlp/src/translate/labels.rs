@@ -23,6 +23,19 @@ pub(super) enum LabelError {
     Name(#[from] NameError),
     #[error("label of {length_bytes} bytes is longer than any label may be")]
     TooLong { length_bytes: usize },
+    #[error("more than {limit} attributes")]
+    TooMany { limit: usize },
+}
+
+/// Attributes of one point, resource or scope; finding those that collide takes the square of it.
+const ATTRIBUTES_MAX: usize = 4096;
+
+fn check_count(attributes: &Attributes) -> Result<(), LabelError> {
+    if attributes.len() > ATTRIBUTES_MAX {
+        Err(LabelError::TooMany { limit: ATTRIBUTES_MAX })
+    } else {
+        Ok(())
+    }
 }
 
 /// Labels with the attributes whose names became one.
@@ -52,6 +65,7 @@ pub(super) struct LabelContext<'o> {
 
 impl<'o> LabelContext<'o> {
     pub(super) fn of_resource(attributes: &Attributes, options: &'o OtlpOptions) -> Result<Self, LabelError> {
+        check_count(attributes)?;
         let text = |key| attribute(attributes, key).map(Value::to_text);
         let job = match (text(SERVICE_NAMESPACE), text(SERVICE_NAME)) {
             (Some(namespace), Some(name)) => format!("{namespace}/{name}"),
@@ -81,6 +95,7 @@ impl<'o> LabelContext<'o> {
         if !self.options.promote_scope_metadata || scope.name.is_empty() {
             return Ok(scoped);
         }
+        check_count(&scope.attributes)?;
         for (key, value) in &scope.attributes {
             scoped.scope.push((self.namer.build(&format!("otel_scope_{key}"))?, value.to_text()));
         }
@@ -151,6 +166,7 @@ impl<'o> LabelContext<'o> {
         attributes: &Attributes,
         ignored: &[&str],
     ) -> Result<(LabelsBuilder, Vec<Collision>), LabelError> {
+        check_count(attributes)?;
         let mut sorted: Vec<_> =
             attributes.iter().filter(|(key, _)| !ignored.contains(&key.as_str())).collect();
         sorted.sort_by(|(a, _), (b, _)| a.cmp(b));

@@ -4,7 +4,7 @@ use model::histogram::{CounterResetHint, IntegerHistogram, Span};
 use model::{Exemplar, FloatHistogram, Labels};
 use wire_core::{ProtoError, ProtoReader};
 
-use super::ExposeError;
+use super::{EXEMPLAR_LABELS_MAX, ExposeError};
 
 impl From<ProtoError> for ExposeError {
     fn from(error: ProtoError) -> Self {
@@ -314,7 +314,7 @@ fn decode_exemplar(mut reader: ProtoReader<'_>) -> Result<Exemplar, ExposeError>
     let mut pairs = Vec::new();
     while let Some(field) = reader.next_field()? {
         match field.number {
-            1 => pairs.push(decode_label(field.message()?)?),
+            1 if pairs.len() < EXEMPLAR_LABELS_MAX => pairs.push(decode_label(field.message()?)?),
             2 => exemplar.value = field.f64()?,
             3 => {
                 exemplar.t = decode_timestamp_ms(field.message()?)?;

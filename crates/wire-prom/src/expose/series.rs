@@ -42,6 +42,19 @@ pub enum LabelsError {
     NotUtf8(Vec<u8>),
     #[error("label of {length_bytes} bytes is longer than any label may be")]
     TooLong { length_bytes: usize },
+    #[error("series has more than {limit} labels")]
+    TooMany { limit: usize },
+}
+
+/// Labels that one series may have; looking for duplicates takes the square of it.
+const SERIES_LABELS_MAX: usize = 4096;
+
+/// Labels of an exemplar that are kept. Stores refuse exemplars of more than 128 characters, so one
+/// more label than that is enough for a refusal, whatever else was sent.
+pub(crate) const EXEMPLAR_LABELS_MAX: usize = 129;
+
+fn check_count(labels: usize) -> Result<(), LabelsError> {
+    if labels > SERIES_LABELS_MAX { Err(LabelsError::TooMany { limit: SERIES_LABELS_MAX }) } else { Ok(()) }
 }
 
 impl SeriesEntry<'_> {
@@ -163,6 +176,7 @@ impl LineLabels<'_> {
     }
 
     fn write(&self, builder: &mut LabelsBuilder) -> Result<(), LabelsError> {
+        check_count(self.spans.labels.len())?;
         let (from, to) = self.spans.name.unwrap_or_default();
         let metric_name = self.text(from, to)?;
         let metadata = MetadataLabels {
@@ -185,6 +199,7 @@ impl LineLabels<'_> {
 
 impl PairLabels<'_> {
     fn write(&self, builder: &mut LabelsBuilder) -> Result<(), LabelsError> {
+        check_count(self.pairs.len())?;
         let metadata = MetadataLabels {
             metric_type: self.metric_type,
             unit: self.unit,
@@ -224,7 +239,7 @@ impl ExemplarSource<'_> {
             Self::List(exemplars) => out.extend_from_slice(exemplars),
             Self::Line(cursor, exemplar) => {
                 // Upstream takes names and values as they stand, escapes included.
-                let pairs = exemplar.labels.iter().map(|&[a, b, c, d]| {
+                let pairs = exemplar.labels.iter().take(EXEMPLAR_LABELS_MAX).map(|&[a, b, c, d]| {
                     (String::from_utf8_lossy(cursor.slice(a, b)), String::from_utf8_lossy(cursor.slice(c, d)))
                 });
                 out.push(Exemplar {

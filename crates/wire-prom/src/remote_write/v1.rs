@@ -9,6 +9,7 @@ use wire_core::{ProtoError, ProtoField, ProtoReader};
 use super::{
     DecodedWrite, Decoding, RawLabels, SeriesCache, TOO_FAR_AHEAD, WriteError, WriteOptions, check_labels,
 };
+use crate::expose::EXEMPLAR_LABELS_MAX;
 use crate::wire_histogram::WireHistogram;
 
 /// Decodes a request of remote write 1.0.
@@ -174,8 +175,11 @@ fn decode_exemplar(
 /// An exemplar; `None` if its labels are not text or too long.
 pub(super) fn exemplar(pairs: &[(&[u8], &[u8])], value: f64, t: i64) -> Option<Exemplar> {
     let text = |bytes| std::str::from_utf8(bytes).ok().filter(|text: &&str| text.len() <= LABEL_LENGTH_MAX);
-    let texts: Option<Vec<(&str, &str)>> =
-        pairs.iter().map(|(name, value)| Some((text(name)?, text(value)?))).collect();
+    let texts: Option<Vec<(&str, &str)>> = pairs
+        .iter()
+        .take(EXEMPLAR_LABELS_MAX)
+        .map(|(name, value)| Some((text(name)?, text(value)?)))
+        .collect();
     Some(Exemplar { labels: Labels::from_pairs(texts?), value, t, has_t: t != 0 })
 }
 

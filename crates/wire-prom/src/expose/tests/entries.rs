@@ -91,6 +91,14 @@ fn looking_ahead_for_start_timestamps_costs_once() {
 }
 
 #[test]
+fn absurdly_many_labels_are_refused() {
+    let pairs = |n: usize| (0..n).map(|i| format!("l{i}=\"\"")).collect::<Vec<_>>().join(",");
+    let body = format!("a{{{}}} 1 # {{{}}} 2\n# EOF\n", pairs(4097), pairs(200_000));
+    let got = listing(body.as_bytes(), Format::OpenMetrics, ParserOptions::default());
+    assert_eq!(got, "labels series has more than 4096 labels\n");
+}
+
+#[test]
 fn classic_histograms_convert_to_custom_buckets() {
     let body = "# TYPE h histogram\nh_bucket{a=\"x\",le=\"1\"} 2 # {t=\"1\"} 0.5\nh_bucket{a=\"x\",le=\"+Inf\"} 3\nh_count{a=\"x\"} 3\nh_sum{a=\"x\"} 4\nh_bucket{a=\"y\",le=\"1\"} 5\nh_bucket{a=\"y\",le=\"2\"} 4\nh_count{a=\"y\"} 3\n# TYPE g gauge\ng 1\n# EOF\n";
     let nhcb = ParserOptions { convert_classic_to_nhcb: true, ..ParserOptions::default() };
