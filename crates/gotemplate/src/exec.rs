@@ -4,7 +4,7 @@ mod eval;
 
 use std::fmt;
 
-use crate::format::print_value;
+use crate::format::{PRINTED_BYTES_MAX, print_value};
 use crate::html::{self, Trees};
 use crate::node::{Branch, Command, Invocation, Node, Operand, Pipe, Tree};
 use crate::set::{TemplateError, TemplateSet};
@@ -13,7 +13,7 @@ use crate::value::Value;
 /// What one execution may use.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Bytes of output.
+    /// Bytes of output, and of any text that a function makes; at most 4 MiB.
     pub output_bytes: usize,
     /// Templates within templates.
     pub depth: usize,
@@ -32,6 +32,8 @@ impl Default for Limits {
 pub enum LimitExceeded {
     #[error("output is longer than {0} bytes")]
     Output(usize),
+    #[error("a value is longer than {0} bytes")]
+    Value(usize),
     #[error("exceeded maximum template depth ({0})")]
     Depth(usize),
     #[error("takes more than {0} steps")]
@@ -171,9 +173,14 @@ impl<'s> State<'s, '_, '_> {
         Ok(())
     }
 
+    fn output_bytes_max(&self) -> usize {
+        self.set.limits.output_bytes.min(PRINTED_BYTES_MAX)
+    }
+
     fn write(&mut self, text: &str) -> Exec<()> {
-        if self.out.len() + text.len() > self.set.limits.output_bytes {
-            return self.limit(LimitExceeded::Output(self.set.limits.output_bytes));
+        let bytes_max = self.output_bytes_max();
+        if self.out.len() + text.len() > bytes_max {
+            return self.limit(LimitExceeded::Output(bytes_max));
         }
         self.out.push_str(text);
         Ok(())

@@ -6,6 +6,10 @@ mod verbs;
 use crate::value::Value;
 use verbs::Spec;
 
+/// Printing a value stops somewhere beyond this length: values may share parts, so that a small one
+/// prints without end. No output is allowed to be longer, so that nothing is cut unnoticed.
+pub(crate) const PRINTED_BYTES_MAX: usize = 4 << 20;
+
 /// A value as an action prints it.
 pub(crate) fn print_value(value: &Value) -> String {
     match value {

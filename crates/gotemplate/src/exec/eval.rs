@@ -268,6 +268,10 @@ impl<'s> State<'s, '_, '_> {
             }
         };
         match result {
+            // A loop that doubles a text would fill the memory long before anything is printed.
+            Ok(value) if value.as_str().is_some_and(|text| text.len() > self.output_bytes_max()) => {
+                self.limit(LimitExceeded::Value(self.output_bytes_max()))
+            }
             Ok(value) => Ok(value),
             Err(error) => self.call_failed(place, name, &error),
         }

@@ -3,7 +3,7 @@
 use model::labels::GoQuoted;
 
 use super::number::{float, integer};
-use super::shown;
+use super::{PRINTED_BYTES_MAX, shown};
 use crate::value::Value;
 
 /// Flags, width and precision of a directive.
@@ -45,7 +45,11 @@ pub(super) fn push_arg(out: &mut String, arg: &Value, verb: char, spec: &Spec) {
             return;
         }
         (arg, 'T') => return spec.pad(out, arg.type_name(), false),
-        (arg, 'v') if spec.sharp => return spec.pad(out, &go_syntax(arg, arg.type_name()), false),
+        (arg, 'v') if spec.sharp => {
+            let mut source = String::new();
+            push_source(&mut source, arg, arg.type_name());
+            return spec.pad(out, &source, false);
+        }
         _ => {}
     }
     if matches!(verb, 'v' | 's' | 'q' | 'x' | 'X')
@@ -101,29 +105,41 @@ pub(super) fn push_arg(out: &mut String, arg: &Value, verb: char, spec: &Spec) {
 }
 
 /// `%#v`: the value as Go source.
-fn go_syntax(arg: &Value, type_name: &str) -> String {
-    let inner = |value: &Value| go_syntax(value, value.type_name());
+fn push_source(out: &mut String, arg: &Value, type_name: &str) {
     match arg {
-        Value::Str(text) | Value::Safe(_, text) => GoQuoted(text).to_string(),
+        Value::Str(text) | Value::Safe(_, text) => out.push_str(&GoQuoted(text).to_string()),
         Value::List(list) => {
-            let items: Vec<String> = list.items.iter().map(inner).collect();
-            format!("{type_name}{{{}}}", items.join(", "))
+            push_composite(out, type_name, list.items.iter().map(|item| (String::new(), item.clone())));
         }
         Value::Map(map) => {
-            let entry = |(key, value): (&String, &Value)| format!("{}:{}", GoQuoted(key), inner(value));
-            let entries: Vec<String> = map.entries.iter().map(entry).collect();
-            format!("{type_name}{{{}}}", entries.join(", "))
+            let entries = map.entries.iter().map(|(key, item)| (format!("{}:", GoQuoted(key)), item.clone()));
+            push_composite(out, type_name, entries);
         }
         Value::Object(object) => match object.underlying() {
-            Some(plain) => go_syntax(&plain, type_name),
+            Some(plain) => push_source(out, &plain, type_name),
             None => {
-                let field = |(name, value): (&str, Value)| format!("{name}:{}", inner(&value));
-                let fields: Vec<String> = object.fields().into_iter().map(field).collect();
-                format!("{type_name}{{{}}}", fields.join(", "))
+                let fields = object.fields().into_iter().map(|(name, item)| (format!("{name}:"), item));
+                push_composite(out, type_name, fields);
             }
         },
-        other => shown(other),
+        other => out.push_str(&shown(other)),
     }
+}
+
+fn push_composite(out: &mut String, type_name: &str, items: impl Iterator<Item = (String, Value)>) {
+    out.push_str(type_name);
+    out.push('{');
+    for (idx, (key, item)) in items.enumerate() {
+        if out.len() > PRINTED_BYTES_MAX {
+            return;
+        }
+        if idx > 0 {
+            out.push_str(", ");
+        }
+        out.push_str(&key);
+        push_source(out, &item, item.type_name());
+    }
+    out.push('}');
 }
 
 /// The text of values that print themselves.
@@ -145,6 +161,9 @@ fn sequence<'a>(
 ) {
     out.push_str(open);
     for (idx, (key, item)) in items.enumerate() {
+        if out.len() > PRINTED_BYTES_MAX {
+            return;
+        }
         if idx > 0 {
             out.push(' ');
         }

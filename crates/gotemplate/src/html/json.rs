@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::format::PRINTED_BYTES_MAX;
 use crate::value::Value;
 
 /// As Go's `encoding/json` writes it, HTML escaped.
@@ -28,6 +29,9 @@ fn push(out: &mut String, value: &Value) {
         Value::List(list) => {
             out.push('[');
             for (idx, item) in list.items.iter().enumerate() {
+                if out.len() > PRINTED_BYTES_MAX {
+                    return;
+                }
                 if idx > 0 {
                     out.push(',');
                 }
@@ -47,6 +51,9 @@ fn push(out: &mut String, value: &Value) {
 fn push_object<'a>(out: &mut String, entries: impl Iterator<Item = (&'a str, Value)>) {
     out.push('{');
     for (idx, (name, value)) in entries.enumerate() {
+        if out.len() > PRINTED_BYTES_MAX {
+            return;
+        }
         if idx > 0 {
             out.push(',');
         }

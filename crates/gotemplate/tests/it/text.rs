@@ -1,6 +1,7 @@
 //! The engine itself: what newer Go has, and the limits.
 
-use gotemplate::{Functions, Limits, MissingKey, TemplateError, TemplateSet, Value};
+use base::Rng;
+use gotemplate::{Function, Functions, Limits, MissingKey, Param, TemplateError, TemplateSet, Value};
 
 fn render(text: &str, data: &Value) -> Result<String, TemplateError> {
     let mut set = TemplateSet::new(Functions::new(), MissingKey::Default, Limits::default());
@@ -67,6 +68,24 @@ fn limits_stop_runaways() {
         assert!(
             matches!(error, TemplateError::Limit { .. }) && error.to_string().ends_with(expected),
             "{error}"
+        );
+    }
+    // Texts that double, and values that hold the same part twice.
+    for text in [
+        "{{ $x := \"ab\" }}{{ range 60 }}{{ $x = printf \"%s%s\" $x $x }}{{ end }}",
+        "{{ $x := 1 }}{{ range 60 }}{{ $x = twice $x }}{{ end }}{{ $x }}",
+        "{{ $x := 1 }}{{ range 60 }}{{ $x = twice $x }}{{ end }}{{ printf \"%#v\" $x }}",
+    ] {
+        let mut functions = Functions::new();
+        let twice =
+            |args: &[Value]| Ok(Value::list("[]interface {}", vec![args[0].clone(), args[0].clone()]));
+        functions.add("twice", Function::new(&[Param::Any], twice));
+        let mut set = TemplateSet::new(functions, MissingKey::Default, limits);
+        set.parse("t", text).unwrap();
+        assert!(matches!(set.execute("t", &Value::Nil).unwrap_err(), TemplateError::Limit { .. }), "{text}");
+        assert!(
+            matches!(set.execute_html("t", &Value::Nil).unwrap_err(), TemplateError::Limit { .. }),
+            "{text}"
         );
     }
     let deep = "{{ if 1 }}".repeat(5000);
@@ -140,4 +159,102 @@ fn html_without_a_certain_context_is_refused() {
         let error = render_html(text, &Value::any_map([("x", Value::str("1"))])).unwrap_err().to_string();
         assert!(error.contains(expected), "{text}: {error}");
     }
+}
+
+/// Texts put together from what confuses lexers, parsers and escapers.
+fn soup(rng: &mut Rng) -> String {
+    const PARTS: [&str; 64] = [
+        "{{",
+        "}}",
+        "{{- ",
+        " -}}",
+        "/*",
+        "*/",
+        "if ",
+        "else",
+        "end",
+        "range ",
+        "with ",
+        "break",
+        "continue",
+        "define ",
+        "template ",
+        "block ",
+        "\"t\"",
+        "`",
+        "'",
+        "\"",
+        "\\",
+        "$",
+        "$x",
+        ":=",
+        "=",
+        ",",
+        "|",
+        "(",
+        ")",
+        ".",
+        ".a",
+        ".a.b",
+        "1",
+        "-",
+        "0x",
+        "1e9",
+        "'a'",
+        "nil",
+        "true",
+        "printf ",
+        "index ",
+        "slice ",
+        "html",
+        "urlquery ",
+        "len ",
+        "eq ",
+        "\"%[2]*.1f%z\"",
+        " ",
+        "\n",
+        "é",
+        "\u{0}",
+        "<",
+        "<a href=",
+        "<script>",
+        "</script>",
+        "<style>",
+        "style=\"",
+        "onclick='",
+        "//",
+        "<!--",
+        "-->",
+        "url(",
+        ">",
+        "and ",
+    ];
+    let n = rng.below(14) + 1;
+    (0..n).map(|_| PARTS[usize::try_from(rng.below(64)).expect("below 64")]).collect()
+}
+
+#[test]
+fn no_text_brings_the_engine_down() {
+    let limits = Limits { output_bytes: 10_000, depth: 8, steps: 5_000 };
+    let data = Value::any_map([
+        ("a", Value::any_map([("b", Value::strings(["x", "y"]))])),
+        ("n", Value::Int(i64::MIN)),
+    ]);
+    let mut rng = Rng::new(7);
+    let mut parsed = 0;
+    for case in 0..30_000 {
+        // Half of the texts are actions, so that they get past the lexer.
+        let text = if case % 2 == 0 {
+            soup(&mut rng)
+        } else {
+            format!("{{{{ {} }}}}{}", soup(&mut rng), soup(&mut rng))
+        };
+        let mut set = TemplateSet::new(Functions::new(), MissingKey::Zero, limits);
+        if set.parse("t", &text).is_ok() {
+            parsed += 1;
+            let _text_or_error = set.execute("t", &data);
+            let _text_or_error = set.execute_html("t", &data);
+        }
+    }
+    assert!(parsed > 1_000, "only {parsed} parsed");
 }
