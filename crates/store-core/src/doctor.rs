@@ -49,7 +49,7 @@ pub fn verify(
     dir: &Path,
     families: &[Arc<dyn PartFamily>],
 ) -> Result<DoctorReport, StoreDirError> {
-    let locked = LockedDir::open(Arc::clone(vfs), dir)?;
+    let locked = LockedDir::open_existing(Arc::clone(vfs), dir)?;
     let blobs: Arc<dyn BlobStore> = Arc::new(LocalBlobStore::open(Arc::clone(vfs), dir)?);
     let mut report = DoctorReport::default();
     if vfs.exists(&locked.journal_path())? {
@@ -109,7 +109,7 @@ fn verify_part(part: &PartReader, families: &[Arc<dyn PartFamily>], report: &mut
 
 /// Rebuilds the catalog from the parts and the journal, replacing the commit log.
 pub fn rebuild_catalog(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<RebuildReport, StoreDirError> {
-    let locked = LockedDir::open(Arc::clone(vfs), dir)?;
+    let locked = LockedDir::open_existing(Arc::clone(vfs), dir)?;
     let blobs: Arc<dyn BlobStore> = Arc::new(LocalBlobStore::open(Arc::clone(vfs), dir)?);
     let journal = LocalJournal::open(Arc::clone(vfs), &locked.journal_path(), JournalOptions::default())?;
     let bounds = JournalBounds {

@@ -20,6 +20,8 @@ pub(crate) const JOURNAL_DIR: &str = "journal";
 /// Why a directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreDirError {
+    #[error("{} is not the directory of a store: it has no {META_FILE}", dir.display())]
+    NotAStore { dir: PathBuf },
     #[error("{} is in use by another process", dir.display())]
     InUse { dir: PathBuf },
     #[error(
@@ -49,7 +51,10 @@ impl StoreDirError {
             Self::Journal(e) => e.is_no_space(),
             Self::Catalog(e) => e.is_no_space(),
             Self::Maintain(e) => e.is_no_space(),
-            Self::InUse { .. } | Self::NewerVersion { .. } | Self::BadMeta { .. } => false,
+            Self::NotAStore { .. }
+            | Self::InUse { .. }
+            | Self::NewerVersion { .. }
+            | Self::BadMeta { .. } => false,
         }
     }
 }
@@ -77,6 +82,14 @@ impl LockedDir {
             Err(e) => return Err(e.into()),
         }
         Ok(Self { vfs, dir: dir.to_owned(), _lock: lock })
+    }
+
+    /// Locks a directory that is a store already; for tools that must not create one by mistake.
+    pub fn open_existing(vfs: Arc<dyn Vfs>, dir: &Path) -> Result<Self, StoreDirError> {
+        if !vfs.exists(&dir.join(META_FILE))? {
+            return Err(StoreDirError::NotAStore { dir: dir.to_owned() });
+        }
+        Self::open(vfs, dir)
     }
 
     pub fn vfs(&self) -> &Arc<dyn Vfs> {

@@ -59,6 +59,14 @@ fn a_healthy_store_is_counted() {
 }
 
 #[test]
+fn a_directory_that_is_no_store_is_left_alone() {
+    let vfs = MemVfs::default();
+    let refused = super::verify(&shared(&vfs), Path::new("typo"), &[]).unwrap_err();
+    assert_eq!(refused.to_string(), "typo is not the directory of a store: it has no meta.json");
+    assert!(!vfs.exists(Path::new("typo")).unwrap());
+}
+
+#[test]
 fn every_kind_of_damage_is_found_and_named() {
     let check = |damage: &dyn Fn(&MemVfs), object: &str, reason: &str| {
         let vfs = filled();

@@ -210,8 +210,7 @@ impl LocalJournal {
             _ => segment.sync().map(|()| true),
         });
         if synced.is_err() {
-            // Give back the room that a refused group takes. When this fails too, recovery cuts it.
-            let _ = segment.file.truncate(good_len);
+            self.give_up(segment, good_len);
             return synced;
         }
         if let Some(last) = self.segments.lock().last_mut() {
@@ -219,6 +218,21 @@ impl LocalJournal {
         }
         *active = Some(segment);
         synced
+    }
+
+    /// Gives back the room that a refused group takes; a segment without a record goes altogether, so
+    /// that a full disk does not fill with them. What cannot be undone here, recovery cuts.
+    fn give_up(&self, mut segment: Active, good_len: u64) {
+        let _ = segment.file.truncate(good_len);
+        if good_len > SEGMENT_HEADER_BYTES as u64 {
+            return;
+        }
+        let mut segments = self.segments.lock();
+        if let Some(last) = segments.pop()
+            && self.vfs.remove(&self.dir.join(&last.name)).is_err()
+        {
+            segments.push(last);
+        }
     }
 
     /// Creates the segment whose first record is `base`; it is durable, name and header, on return.

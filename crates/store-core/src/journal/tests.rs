@@ -84,6 +84,17 @@ fn offsets_go_on_after_restarts_and_trims() {
 }
 
 #[test]
+fn a_trim_keeps_everything_from_its_offset_on() {
+    for up_to in 0..=40 {
+        let journal = open(&MemVfs::default());
+        append(&journal, 0..40);
+        journal.trim(Offset(up_to)).unwrap();
+        assert_eq!(all(&journal, up_to), numbered(up_to..40), "trimmed to {up_to}");
+        assert!(journal.start_offset().0 <= up_to && journal.start_offset().0 + 15 >= up_to);
+    }
+}
+
+#[test]
 fn concurrent_appenders_share_fsyncs_and_lose_nothing() {
     let vfs = MemVfs::default();
     let journal = open_with(&vfs, JournalOptions::default());
@@ -155,7 +166,11 @@ fn a_full_disk_is_a_typed_error_and_passes_when_there_is_room() {
         }
     };
     assert!(refused.is_no_space(), "{refused}");
-    assert!(journal.append(&[7; 100]).unwrap_err().is_no_space());
+    let n_files = vfs.files().len();
+    for _ in 0..100 {
+        assert!(journal.append(&[7; 100]).unwrap_err().is_no_space());
+    }
+    assert_eq!(vfs.files().len(), n_files);
     vfs.set_plan(FaultPlan::default());
     let offset = journal.append(&[8; 100]).unwrap();
     assert!(offset.0 > n_acknowledged, "the refused offset is not given again");

@@ -224,3 +224,85 @@ fn orphans_go_in_an_order_that_may_be_interrupted() {
     check(&[orphan(1, &[9])], &[1]);
     check(&[orphan(1, &[2]), orphan(2, &[1])], &[1, 2]);
 }
+
+/// What two months of planning cost, hour by hour, with tasks applied to literal parts.
+struct Months {
+    parts: Vec<Arc<PartMeta>>,
+    next: u64,
+    cut_bytes: u64,
+    merged_bytes: u64,
+    n_parts_max: usize,
+}
+
+impl Months {
+    fn add(&mut self, level: u8, time: TimeRange, len_bytes: u64) {
+        let literal = part((self.next, level, 0, 1, 0));
+        self.next += 1;
+        self.parts.push(Arc::new(PartMeta { time, len_bytes, ..literal }));
+    }
+
+    fn apply(&mut self, tasks: &[MergeTask], policy: &CompactionPolicy) {
+        let mut taken = BTreeSet::new();
+        for task in tasks {
+            assert!(task.input_bytes <= policy.part_bytes_max && task.inputs.len() <= policy.inputs_max);
+            assert!(task.inputs.iter().all(|id| taken.insert(*id)), "a part is in two tasks");
+            let is_input = |p: &Arc<PartMeta>| task.inputs.contains(&p.id);
+            let (inputs, left): (Vec<_>, Vec<_>) = self.parts.drain(..).partition(is_input);
+            self.parts = left;
+            assert_eq!(inputs.len(), task.inputs.len());
+            let mut time = inputs[0].time;
+            for input in &inputs {
+                time.extend(input.time.min_ms);
+                time.extend(input.time.max_ms);
+                assert!(input.level <= task.level);
+            }
+            if task.outputs.len() == 1 {
+                let window = window_of(time.min_ms, policy.windows_ms[usize::from(task.level) - 1]);
+                assert!(window.contains(time.max_ms), "a merge crosses its window");
+                self.add(task.level, time, task.input_bytes);
+            } else {
+                for window in &task.outputs {
+                    let min_ms = time.min_ms.max(window.min_ms);
+                    let inside = TimeRange { min_ms, max_ms: time.max_ms.min(window.max_ms) };
+                    self.add(task.level, inside, task.input_bytes / task.outputs.len() as u64);
+                }
+            }
+            self.merged_bytes += task.input_bytes;
+        }
+    }
+
+    fn run(late_one_in: u64) -> Self {
+        let policy = CompactionPolicy::default();
+        let mut months = Self { parts: Vec::new(), next: 0, cut_bytes: 0, merged_bytes: 0, n_parts_max: 0 };
+        let mut rng = base::Rng::new(1);
+        for cut in 0..62 * 24 * 12i64 {
+            let end_ms = (cut + 1) * 5 * MINUTE;
+            let mut time = TimeRange { min_ms: end_ms - 5 * MINUTE, max_ms: end_ms - 1 };
+            if late_one_in > 0 && rng.one_in(late_one_in) {
+                let late_ms = i64::try_from(rng.below(10)).unwrap() * DAY;
+                time.extend((time.min_ms - late_ms).max(0));
+            }
+            months.add(0, time, 1 << 20);
+            months.cut_bytes += 1 << 20;
+            if cut % 12 == 0 {
+                let tasks = compaction(&months.parts, end_ms, &policy, &BTreeSet::new());
+                months.apply(&tasks, &policy);
+                months.n_parts_max = months.n_parts_max.max(months.parts.len());
+            }
+        }
+        months
+    }
+}
+
+#[test]
+fn two_months_of_cuts_stay_few_parts_and_are_rewritten_once_per_level() {
+    for (late_one_in, n_parts_max, rewrites_max) in [(0, 90, 3.0), (50, 250, 3.2)] {
+        let months = Months::run(late_one_in);
+        let rewrites = months.merged_bytes as f64 / months.cut_bytes as f64;
+        let what = format!(
+            "late one in {late_one_in}: {} parts at most, {rewrites:.2} rewrites",
+            months.n_parts_max
+        );
+        assert!(months.n_parts_max <= n_parts_max && rewrites <= rewrites_max, "{what}");
+    }
+}
