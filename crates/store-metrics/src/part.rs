@@ -3,6 +3,7 @@
 
 pub(crate) mod builder;
 pub(crate) mod cache;
+pub(crate) mod decode;
 pub(crate) mod exemplars;
 pub mod family;
 pub(crate) mod histograms;

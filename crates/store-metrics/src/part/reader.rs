@@ -1,27 +1,25 @@
 //! Reads a metrics part: index and blocks on demand, decoded blocks shared through the cache.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
-use codec::bytes::{ByteReader, CorruptInput};
-use codec::{block, floats, ints};
+use codec::CorruptInput;
+use codec::{block, ints};
 use model::{Labels, Matcher, SeriesId};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use roaring::RoaringBitmap;
 use store_core::{BlockRef, PartError, PartId, PartMeta, PartReader};
 
 use crate::columns::SampleColumns;
 use crate::matching::{self, Condition, LabelIndex};
-use crate::part::builder::{PAGE_HAS_ST, PAGE_HISTOGRAMS, PAGE_NEW_BLOCK, Pair};
-use crate::part::cache::{
-    Cached, Item, Lists, NameEntry, PageEntry, PartCache, PartIndex, TimeEntry, ValueChunk,
+use crate::part::builder::Pair;
+use crate::part::cache::{Cached, Item, Lists, NameEntry, PageEntry, PartCache, PartIndex, TimeEntry};
+use crate::part::decode::{
+    ValueVisitor, append_page, read_labels, read_names, read_pages, read_time_directory, slice, visit_chunk,
 };
 use crate::part::exemplars::{self, PartExemplar};
 use crate::part::metadata::{self, Families};
 use crate::part::symbols::SymbolTable;
-use crate::part::{
-    BLOCK_BYTES_MAX, PAGE_SAMPLES_MAX, SERIES_PER_CHUNK, VALUES_PER_CHUNK, corrupt, histograms, kind,
-    postings,
-};
+use crate::part::{BLOCK_BYTES_MAX, SERIES_PER_CHUNK, corrupt, kind, postings};
 
 #[derive(Debug)]
 pub(crate) struct MetricsPart {
@@ -34,20 +32,43 @@ pub(crate) struct MetricsPart {
     by_kind: [Vec<BlockRef>; 12],
 }
 
+/// Things that are loaded when first asked for.
+#[derive(Debug)]
+struct Slots<T>(Box<[RwLock<Option<Arc<T>>>]>);
+
+impl<T> Slots<T> {
+    fn new(n: usize) -> Self {
+        Self((0..n).map(|_| RwLock::new(None)).collect())
+    }
+
+    /// Thing number `n`, which must be below the number of slots.
+    fn get_or_load(
+        &self,
+        n: usize,
+        load: impl FnOnce() -> Result<Arc<T>, PartError>,
+    ) -> Result<Arc<T>, PartError> {
+        if let Some(loaded) = &*self.0[n].read() {
+            return Ok(Arc::clone(loaded));
+        }
+        let loaded = load()?;
+        *self.0[n].write() = Some(Arc::clone(&loaded));
+        Ok(loaded)
+    }
+}
+
 /// What reading many series of one part keeps at hand, so that they do not meet at the cache.
 #[derive(Debug)]
 pub(crate) struct AtHand {
     pub(crate) index: Arc<PartIndex>,
-    pages: Box<[OnceLock<Arc<Lists<PageEntry>>>]>,
-    times: Box<[OnceLock<Arc<Vec<i64>>>]>,
+    pages: Slots<Lists<PageEntry>>,
+    times: Slots<Vec<i64>>,
 }
 
 impl MetricsPart {
     pub(crate) fn at_hand(&self) -> Result<AtHand, PartError> {
         let index = self.index()?;
-        let n_chunks = (self.n_series as usize).div_ceil(SERIES_PER_CHUNK);
-        let pages = (0..n_chunks).map(|_| OnceLock::new()).collect();
-        let times = index.times.iter().map(|_| OnceLock::new()).collect();
+        let pages = Slots::new((self.n_series as usize).div_ceil(SERIES_PER_CHUNK));
+        let times = Slots::new(index.times.len());
         Ok(AtHand { index, pages, times })
     }
 
@@ -232,14 +253,10 @@ impl MetricsPart {
     ) -> Result<(), PartError> {
         let (chunk, at) = split(ordinal);
         let index = &at_hand.index;
-        let slot = at_hand.pages.get(chunk as usize).ok_or_else(|| self.beyond(kind::PAGES, chunk))?;
-        let pages = match slot.get() {
-            Some(pages) => pages,
-            None => {
-                let pages = self.pages_chunk(chunk)?;
-                slot.get_or_init(|| pages)
-            }
-        };
+        if ordinal >= self.n_series {
+            return Err(self.beyond(kind::PAGES, chunk));
+        }
+        let pages = at_hand.pages.get_or_load(chunk as usize, || self.pages_chunk(chunk))?;
         for page in pages.get(at).ok_or_else(|| self.beyond(kind::PAGES, chunk))? {
             let times = &index.times[page.time_ref as usize];
             if times.max_t >= start_ms && times.min_t <= end_ms {
@@ -256,14 +273,9 @@ impl MetricsPart {
         time: std::ops::RangeInclusive<i64>,
         columns: &mut SampleColumns,
     ) -> Result<(), PartError> {
-        let slot = &at_hand.times[page.time_ref as usize];
-        let ts = match slot.get() {
-            Some(ts) => ts,
-            None => {
-                let ts = self.times(page.time_ref, &at_hand.index.times[page.time_ref as usize])?;
-                slot.get_or_init(|| ts)
-            }
-        };
+        let column = page.time_ref as usize;
+        let load = || self.times(page.time_ref, &at_hand.index.times[column]);
+        let ts = at_hand.times.get_or_load(column, load)?;
         let from = ts.partition_point(|t| t < time.start());
         let to = ts.partition_point(|t| t <= time.end());
         if from >= to {
@@ -272,7 +284,7 @@ impl MetricsPart {
         let samples = self.bytes(Item::Samples(page.block), kind::SAMPLES, page.block, false)?;
         let fail = |e| self.corrupt(kind::SAMPLES, page.block, e);
         let bytes = slice(&samples, page.offset, page.len).map_err(fail)?;
-        append_page(page.flags, bytes, ts, from..to, columns).map_err(fail)
+        append_page(page.flags, bytes, &ts, from..to, columns).map_err(fail)
     }
 
     /// A decoded timestamp column. All series of a target share one.
@@ -412,172 +424,6 @@ impl LabelIndex for MetricsPart {
     }
 }
 
-/// Gets a value and the bytes of its postings; `false` stops.
-pub(crate) type ValueVisitor<'v> = dyn FnMut(&str, &[u8]) -> Result<bool, CorruptInput> + 'v;
-
 fn split(ordinal: u32) -> (u32, usize) {
     (ordinal / SERIES_PER_CHUNK as u32, ordinal as usize % SERIES_PER_CHUNK)
-}
-
-fn slice(bytes: &[u8], offset: u32, len: u32) -> Result<&[u8], CorruptInput> {
-    let start = offset as usize;
-    bytes.get(start..start + len as usize).ok_or(CorruptInput::Truncated)
-}
-
-/// Decodes the page and keeps the rows of `range`.
-fn append_page(
-    flags: u8,
-    bytes: &[u8],
-    ts: &[i64],
-    range: std::ops::Range<usize>,
-    columns: &mut SampleColumns,
-) -> Result<(), CorruptInput> {
-    let mut reader = ByteReader::new(bytes);
-    let histograms = flags & PAGE_HISTOGRAMS != 0;
-    let (out_ts, out_st) = if histograms {
-        (&mut columns.histogram_ts, &mut columns.histogram_st)
-    } else {
-        (&mut columns.float_ts, &mut columns.float_st)
-    };
-    if flags & PAGE_HAS_ST != 0 {
-        let encoded = reader.bytes()?;
-        out_st.resize(out_ts.len(), 0);
-        let before = out_st.len();
-        ints::decode_append(encoded, ts.len(), out_st)?;
-        keep_range(out_st, before, &range);
-    } else if !out_st.is_empty() {
-        out_st.resize(out_ts.len() + range.len(), 0);
-    }
-    out_ts.extend_from_slice(&ts[range.clone()]);
-    if histograms {
-        let before = columns.histograms.len();
-        histograms::decode_page(reader.rest(), ts.len(), &mut columns.histograms)?;
-        keep_range(&mut columns.histograms, before, &range);
-    } else {
-        let before = columns.float_values.len();
-        floats::decode_append(reader.rest(), ts.len(), &mut columns.float_values)?;
-        keep_range(&mut columns.float_values, before, &range);
-    }
-    Ok(())
-}
-
-/// Of what was appended after `before`, keeps only `range`.
-fn keep_range<T>(items: &mut Vec<T>, before: usize, range: &std::ops::Range<usize>) {
-    items.truncate(before + range.end);
-    if range.start > 0 {
-        items.drain(before..before + range.start);
-    }
-}
-
-fn visit_chunk(
-    block: &[u8],
-    chunk: &ValueChunk,
-    index: &PartIndex,
-    prefix: &str,
-    each: &mut ValueVisitor<'_>,
-) -> Result<bool, CorruptInput> {
-    let mut reader = ByteReader::new(block.get(chunk.offset as usize..).ok_or(CorruptInput::Truncated)?);
-    let mut symbol = u64::from(chunk.first);
-    for _ in 0..chunk.n {
-        symbol = symbol.saturating_add(reader.uvarint()?);
-        let bytes = reader.bytes()?;
-        let value = u32::try_from(symbol).ok().and_then(|symbol| index.symbols.get(symbol));
-        let value = value.ok_or(CorruptInput::OutOfRange("symbol"))?;
-        if value.starts_with(prefix) {
-            if !each(value, bytes)? {
-                return Ok(false);
-            }
-        } else if value > prefix {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-fn read_names(raw: &[u8], n_symbols: usize) -> Result<Vec<NameEntry>, CorruptInput> {
-    let mut reader = ByteReader::new(raw);
-    let n_names = reader.count()?;
-    let mut names: Vec<NameEntry> = Vec::with_capacity(n_names);
-    for _ in 0..n_names {
-        let name = reader.len(n_symbols.saturating_sub(1))? as u32;
-        if names.last().is_some_and(|last| last.name >= name) {
-            return Err(CorruptInput::OutOfRange("order of label names"));
-        }
-        let n_values = reader.len(n_symbols)?;
-        let mut chunks: Vec<ValueChunk> = Vec::new();
-        for start in (0..n_values).step_by(VALUES_PER_CHUNK) {
-            let first = reader.len(n_symbols.saturating_sub(1))? as u32;
-            let n = (n_values - start).min(VALUES_PER_CHUNK) as u32;
-            let block = reader.len(u32::MAX as usize)? as u32;
-            let offset = reader.len(u32::MAX as usize)? as u32;
-            chunks.push(ValueChunk { first, n, block, offset });
-        }
-        names.push(NameEntry { name, chunks });
-    }
-    Ok(names)
-}
-
-fn read_time_directory(raw: &[u8]) -> Result<Vec<TimeEntry>, CorruptInput> {
-    let mut reader = ByteReader::new(raw);
-    let mut times = Vec::new();
-    let (mut block, mut offset, mut min_t) = (0u32, 0u32, 0i64);
-    while !reader.is_empty() {
-        let head = reader.uvarint()?;
-        let n = u32::try_from(head >> 1).ok().filter(|n| *n > 0 && *n as usize <= PAGE_SAMPLES_MAX);
-        let n = n.ok_or(CorruptInput::OutOfRange("samples of a page"))?;
-        if head & 1 == 1 {
-            (block, offset) = (block.wrapping_add(1), 0);
-        }
-        min_t = min_t.wrapping_add(reader.ivarint()?);
-        let max_t = min_t.wrapping_add(reader.uvarint()? as i64);
-        let len = reader.len(u32::MAX as usize)? as u32;
-        times.push(TimeEntry { n, min_t, max_t, block, offset, len });
-        offset = offset.checked_add(len).ok_or(CorruptInput::OutOfRange("offset"))?;
-    }
-    Ok(times)
-}
-
-fn read_labels(raw: &[u8], n_series: usize, n_symbols: usize) -> Result<Lists<Pair>, CorruptInput> {
-    let mut reader = ByteReader::new(raw);
-    let mut lists = Lists::new();
-    let mut previous: Vec<Pair> = Vec::new();
-    let limit = n_symbols.saturating_sub(1);
-    for _ in 0..n_series {
-        let shared = reader.len(previous.len())?;
-        previous.truncate(shared);
-        for _ in 0..reader.count()? {
-            let pair = (reader.len(limit)? as u32, reader.len(limit)? as u32);
-            if previous.last().is_some_and(|last| last.0 >= pair.0) {
-                return Err(CorruptInput::OutOfRange("order of labels"));
-            }
-            previous.push(pair);
-        }
-        lists.items.extend_from_slice(&previous);
-        lists.close_list();
-    }
-    Ok(lists)
-}
-
-fn read_pages(raw: &[u8], n_series: usize, n_times: usize) -> Result<Lists<PageEntry>, CorruptInput> {
-    let mut reader = ByteReader::new(raw);
-    let mut lists = Lists::new();
-    let mut block = reader.len(u32::MAX as usize)? as u32;
-    let mut offset = reader.len(u32::MAX as usize)? as u32;
-    let mut time_ref = 0i64;
-    for _ in 0..n_series {
-        for _ in 0..reader.count()? {
-            let flags = reader.u8()?;
-            if flags & PAGE_NEW_BLOCK != 0 {
-                (block, offset) = (block.wrapping_add(1), 0);
-            }
-            time_ref = time_ref.wrapping_add(reader.ivarint()?);
-            let valid = u32::try_from(time_ref).ok().filter(|r| (*r as usize) < n_times);
-            let valid = valid.ok_or(CorruptInput::OutOfRange("timestamp column"))?;
-            let len = reader.len(u32::MAX as usize)? as u32;
-            lists.items.push(PageEntry { flags, time_ref: valid, block, offset, len });
-            offset = offset.checked_add(len).ok_or(CorruptInput::OutOfRange("offset"))?;
-        }
-        lists.close_list();
-    }
-    Ok(lists)
 }

@@ -3,6 +3,7 @@
 
 mod bench;
 mod failures;
+mod formats;
 mod matchers;
 mod model_run;
 mod threads;
