@@ -105,28 +105,43 @@ pub enum ExpandError {
     Execute { name: String, error: TemplateError },
 }
 
-/// Expands `text` in text mode, missing keys giving zero values.
+/// A parsed template, to be expanded for many alerts.
+#[derive(Debug)]
+pub struct Prepared<'q> {
+    name: String,
+    set: TemplateSet<'q>,
+}
+
+impl Prepared<'_> {
+    pub fn expand(&self, data: &Value) -> Result<String, ExpandError> {
+        let executed = self.set.execute(&self.name, data);
+        executed.map_err(|error| ExpandError::Execute { name: self.name.clone(), error })
+    }
+}
+
+/// Parses `text` for text mode.
+pub fn prepare<'q>(
+    name: &str,
+    text: &str,
+    environment: Environment<'q>,
+    missing_key: MissingKey,
+) -> Result<Prepared<'q>, ExpandError> {
+    let mut set = TemplateSet::new(functions(environment), missing_key, environment.limits);
+    let name = name.to_owned();
+    match set.parse(&name, text) {
+        Ok(()) => Ok(Prepared { name, set }),
+        Err(error) => Err(ExpandError::Parse { name, error }),
+    }
+}
+
+/// Expands `text` once in text mode, missing keys giving zero values.
 pub fn expand(
     name: &str,
     text: &str,
     data: &Value,
     environment: Environment<'_>,
 ) -> Result<String, ExpandError> {
-    expand_with(name, text, data, environment, MissingKey::Zero)
-}
-
-/// [`expand`] with a choice of what missing keys give.
-pub fn expand_with(
-    name: &str,
-    text: &str,
-    data: &Value,
-    environment: Environment<'_>,
-    missing_key: MissingKey,
-) -> Result<String, ExpandError> {
-    let mut set = TemplateSet::new(functions(environment), missing_key, environment.limits);
-    let named = |error| (name.to_owned(), error);
-    set.parse(name, text).map_err(named).map_err(|(name, error)| ExpandError::Parse { name, error })?;
-    set.execute(name, data).map_err(named).map_err(|(name, error)| ExpandError::Execute { name, error })
+    prepare(name, text, environment, MissingKey::Zero)?.expand(data)
 }
 
 /// Expands `text` as a console: HTML escaped, with the templates of `libraries` (name, text) at hand.

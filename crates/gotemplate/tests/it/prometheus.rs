@@ -1,6 +1,6 @@
 //! The functions of alert annotations.
 
-use gotemplate::prometheus::{Environment, ExternalUrl, QuerySample, expand_html, expand_with};
+use gotemplate::prometheus::{Environment, ExternalUrl, QuerySample, expand_html, prepare};
 use gotemplate::{CallError, Limits, MissingKey, Value};
 use model::Labels;
 
@@ -13,7 +13,9 @@ fn run(text: &str, data: &Value, samples: &[QuerySample], missing: MissingKey) -
         external_url: &url,
         limits: Limits::default(),
     };
-    expand_with("test", text, data, environment, missing).map_err(|error| error.to_string())
+    prepare("test", text, environment, missing)
+        .and_then(|prepared| prepared.expand(data))
+        .map_err(|error| error.to_string())
 }
 
 fn sample(labels: &[(&str, &str)], v: f64) -> QuerySample {

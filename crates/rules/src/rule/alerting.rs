@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use gotemplate::prometheus::{ALERT_PREAMBLE, AlertData, Environment, QuerySample, expand, labels_value};
-use gotemplate::{CallError, Limits, Value, escape_url_query};
+use gotemplate::prometheus::{
+    ALERT_PREAMBLE, AlertData, Environment, ExpandError, Prepared, QuerySample, labels_value, prepare,
+};
+use gotemplate::{CallError, Limits, MissingKey, Value, escape_url_query};
 use model::{Labels, Matcher};
 use parking_lot::Mutex;
 use ql_promql::value::{SampleValue, VectorSample};
@@ -104,16 +106,31 @@ impl AlertingRule {
         evaluation: Evaluation<'_>,
     ) -> Result<Alerts, RuleError> {
         let mut present = Alerts::new();
+        if vector.is_empty() {
+            return Ok(present);
+        }
+        let query = |text: &str| template_query(evaluation.query, text, evaluation.t_ms);
+        let environment = Environment {
+            now_ms: evaluation.t_ms,
+            query: &query,
+            external_url: &evaluation.surroundings.external_url,
+            limits: Limits::default(),
+        };
+        let template_name = format!("__alert_{}", rule.name);
+        let prepared = |text| Text::prepare(&template_name, text, environment);
+        let labels: Vec<_> = rule.labels.iter().map(|(name, text)| (name, prepared(text))).collect();
+        let annotations: Vec<_> =
+            self.annotations.iter().map(|(name, text)| (name, prepared(text))).collect();
         for sample in vector {
-            let expansion = Expansion::new(rule, sample, evaluation);
+            let data = template_data(sample, evaluation);
             let mut builder = sample.labels.to_builder();
             builder.remove(METRIC_NAME);
-            for (name, text) in &rule.labels {
-                builder.set(name, &expansion.expand(text));
+            for (name, text) in &labels {
+                builder.set(name, &text.expand(&data));
             }
             builder.set(ALERT_NAME, &rule.name);
-            let expanded = |(name, text): (&String, &String)| (name.clone(), expansion.expand(text));
-            let annotations = self.annotations.iter().map(expanded).collect();
+            let annotations =
+                annotations.iter().map(|(name, text)| ((*name).clone(), text.expand(&data))).collect();
             let value = match &sample.value {
                 SampleValue::Float(v) => *v,
                 SampleValue::Histogram(_) => 0.0,
@@ -176,40 +193,47 @@ fn to_send(rule: &Rule, alerts: &mut Alerts, evaluation: Evaluation<'_>) -> Vec<
     notifications
 }
 
-/// Expands the templates of one alert.
-struct Expansion<'a> {
-    name: String,
-    data: Value,
-    evaluation: Evaluation<'a>,
+/// What the templates of one alert see.
+fn template_data(sample: &VectorSample, evaluation: Evaluation<'_>) -> Value {
+    let surroundings = evaluation.surroundings;
+    Value::object(AlertData {
+        labels: labels_value(&sample.labels),
+        external_labels: labels_value(&surroundings.external_labels),
+        external_url: surroundings.external_url.url.clone(),
+        value: template_value(&sample.value),
+    })
 }
 
-impl<'a> Expansion<'a> {
-    fn new(rule: &Rule, sample: &VectorSample, evaluation: Evaluation<'a>) -> Self {
-        let surroundings = evaluation.surroundings;
-        let data = Value::object(AlertData {
-            labels: labels_value(&sample.labels),
-            external_labels: labels_value(&surroundings.external_labels),
-            external_url: surroundings.external_url.url.clone(),
-            value: template_value(&sample.value),
-        });
-        Self { name: format!("__alert_{}", rule.name), data, evaluation }
+/// A label or annotation, parsed once for all alerts of an evaluation.
+enum Text<'t> {
+    Plain(&'t str),
+    Template(Box<Prepared<'t>>),
+    Broken(String),
+}
+
+impl<'t> Text<'t> {
+    fn prepare(name: &str, text: &'t str, environment: Environment<'t>) -> Self {
+        if !text.contains("{{") {
+            return Self::Plain(text);
+        }
+        match prepare(name, &format!("{ALERT_PREAMBLE}{text}"), environment, MissingKey::Zero) {
+            Ok(prepared) => Self::Template(Box::new(prepared)),
+            Err(error) => Self::Broken(failed(&error)),
+        }
     }
 
-    /// A text that fails to expand says so in its place: better a clumsy alert than none.
-    fn expand(&self, text: &str) -> String {
-        if !text.contains("{{") {
-            return text.to_owned();
+    fn expand(&self, data: &Value) -> String {
+        match self {
+            Self::Plain(text) => (*text).to_owned(),
+            Self::Template(prepared) => prepared.expand(data).unwrap_or_else(|error| failed(&error)),
+            Self::Broken(text) => text.clone(),
         }
-        let query = |text: &str| template_query(self.evaluation.query, text, self.evaluation.t_ms);
-        let environment = Environment {
-            now_ms: self.evaluation.t_ms,
-            query: &query,
-            external_url: &self.evaluation.surroundings.external_url,
-            limits: Limits::default(),
-        };
-        expand(&self.name, &format!("{ALERT_PREAMBLE}{text}"), &self.data, environment)
-            .unwrap_or_else(|error| format!("<error expanding template: {error}>"))
     }
+}
+
+/// A text that fails to expand says so in its place: better a clumsy alert than none.
+fn failed(error: &ExpandError) -> String {
+    format!("<error expanding template: {error}>")
 }
 
 fn template_query(query: &dyn RuleQuery, text: &str, t_ms: i64) -> Result<Vec<QuerySample>, CallError> {
