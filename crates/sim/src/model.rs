@@ -50,8 +50,17 @@ impl Model {
         self.rows.values().filter(|(_, fate)| *fate == Fate::Present).count() as u64
     }
 
-    /// Compares; `forgets_deletions` allows deleted rows to be back, as after a rebuild.
-    pub fn check(&self, found: &[Row], forgets_deletions: bool) -> Result<(), String> {
+    /// A rebuilt catalog has forgotten the deletions that no part obeyed yet.
+    pub fn forgot_deletions(&mut self) {
+        for (_, fate) in self.rows.values_mut() {
+            if *fate == Fate::Deleted {
+                *fate = Fate::Unknown;
+            }
+        }
+    }
+
+    /// Compares.
+    pub fn check(&self, found: &[Row]) -> Result<(), String> {
         let mut seen = BTreeMap::new();
         for row in found {
             let Some((t_ms, fate)) = self.rows.get(&row.value) else {
@@ -60,7 +69,7 @@ impl Model {
             if *t_ms != row.t_ms {
                 return Err(format!("altered: {row:?} was sent with time {t_ms}"));
             }
-            if *fate == Fate::Deleted && !forgets_deletions {
+            if *fate == Fate::Deleted {
                 return Err(format!("came back after its deletion: {row:?}"));
             }
             if seen.insert(row.value, ()).is_some() {

@@ -72,13 +72,14 @@ pub fn run_on<S: Subject>(seed: u64, steps: u64) -> Result<SimReport, SimFailure
         sim.report.steps = step;
         sim.step().map_err(|what| sim.failure(what))?;
     }
-    sim.crash().and_then(|()| sim.finish()).map_err(|what| sim.failure(what))?;
+    sim.rebuild().map_err(|what| sim.failure(what))?;
     Ok(sim.report)
 }
 
 struct Sim<S> {
     rng: Rng,
     vfs: FaultVfs,
+    plan: FaultPlan,
     /// `None` after a failed start, until the next crash.
     store: Option<S>,
     model: Model,
@@ -107,6 +108,7 @@ impl<S: Subject> Sim<S> {
         let mut sim = Self {
             rng: Rng::new(seed),
             vfs,
+            plan: FaultPlan::default(),
             store: Some(store),
             model: Model::default(),
             settings,
@@ -130,7 +132,7 @@ impl<S: Subject> Sim<S> {
             (rarely(80), rarely(80), rarely(200));
         let power_off_at_change = rng.one_in(2).then(|| self.vfs.n_changes() + rng.below(400));
         let capacity_bytes = rng.one_in(5).then(|| 20_000 + rng.below(60_000));
-        self.vfs.set_plan(FaultPlan {
+        self.set_plan(FaultPlan {
             short_write_one_in,
             sync_error_one_in,
             read_error_one_in,
@@ -157,7 +159,8 @@ impl<S: Subject> Sim<S> {
                 let done = self.store_mut().maintain().is_ok();
                 self.report.rounds += u64::from(done);
             }
-            18 => self.vfs.set_plan(FaultPlan::default()),
+            18 if self.rng.one_in(4) => return self.restart(),
+            18 => self.set_plan(FaultPlan::default()),
             _ => return self.compare(),
         }
         Ok(())
@@ -209,10 +212,33 @@ impl<S: Subject> Sim<S> {
 
     fn compare(&mut self) -> Result<(), String> {
         let Some(store) = &self.store else { return Ok(()) };
-        // A read that fails by a planned fault says nothing; one that answers must answer right.
-        let Ok(rows) = store.rows() else { return Ok(()) };
-        self.report.rows_compared += rows.len() as u64;
-        self.model.check(&rows, false)
+        match store.rows() {
+            Ok(rows) => {
+                self.report.rows_compared += rows.len() as u64;
+                self.model.check(&rows)
+            }
+            // A read that fails by a planned fault says nothing.
+            Err(_) if self.plan.read_error_one_in > 0 || self.vfs.is_powered_off() => Ok(()),
+            Err(e) => Err(format!("cannot be read: {e}")),
+        }
+    }
+
+    /// Ends the process but not the power: what was written and not synced is still there to be read.
+    fn restart(&mut self) -> Result<(), String> {
+        self.store = None;
+        match S::open(&self.vfs, &self.settings) {
+            Ok(store) => {
+                self.store = Some(store);
+                self.compare()
+            }
+            Err(e) if self.plan == FaultPlan::default() => Err(format!("does not restart: {e}")),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn set_plan(&mut self, plan: FaultPlan) {
+        self.plan = plan;
+        self.vfs.set_plan(plan);
     }
 
     /// Cuts the power, restarts on what is left, and compares.
@@ -220,21 +246,26 @@ impl<S: Subject> Sim<S> {
         self.report.crashes += 1;
         self.store = None;
         self.vfs = self.vfs.crash();
-        self.vfs.set_plan(FaultPlan::default());
+        self.set_plan(FaultPlan::default());
+        if self.rng.one_in(10) {
+            return self.rebuild();
+        }
         let store =
             S::open(&self.vfs, &self.settings).map_err(|e| format!("does not start after a crash: {e}"))?;
         let rows = store.rows().map_err(|e| format!("cannot be read after a crash: {e}"))?;
         self.report.rows_compared += rows.len() as u64;
-        self.model.check(&rows, false)?;
+        self.model.check(&rows)?;
         self.store = Some(store);
         self.draw_faults();
         Ok(())
     }
 
-    /// At the end: everything on the disk verifies, and a rebuilt catalog finds the same rows.
-    fn finish(&mut self) -> Result<(), String> {
-        self.vfs.set_plan(FaultPlan::default());
+    /// Cuts the power; then everything on the disk verifies, and a catalog that is rebuilt from what the
+    /// crash left, orphans included, finds the same rows.
+    fn rebuild(&mut self) -> Result<(), String> {
         self.store = None;
+        self.vfs = self.vfs.crash();
+        self.set_plan(FaultPlan::default());
         let defects = S::verify(&self.vfs)?;
         if !defects.is_empty() {
             return Err(format!("defects: {defects:?}"));
@@ -243,6 +274,10 @@ impl<S: Subject> Sim<S> {
         let store =
             S::open(&self.vfs, &self.settings).map_err(|e| format!("does not start after a rebuild: {e}"))?;
         let rows = store.rows().map_err(|e| format!("cannot be read after a rebuild: {e}"))?;
-        self.model.check(&rows, true).map_err(|e| format!("after a rebuild: {e}"))
+        self.model.forgot_deletions();
+        self.model.check(&rows).map_err(|e| format!("after a rebuild: {e}"))?;
+        self.store = Some(store);
+        self.draw_faults();
+        Ok(())
     }
 }

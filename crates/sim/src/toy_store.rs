@@ -4,15 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use base::{CancelToken, Clock, TenantId};
-use store_core::catalog::NewTombstone;
+use store_core::catalog::{NewTombstone, PartKey};
 use store_core::doctor;
 use store_core::maintain::{Maintenance, MaintenancePolicy};
 use store_core::part_family::PartFamily;
 use store_core::plan::{CompactionPolicy, RetentionPolicy};
 use store_core::toy::{ToyFamily, cut_part, decode_rows, encode_rows, toy_matches, visible_rows};
 use store_core::{
-    BlobStore, Catalog, CatalogSnapshot, Journal, JournalOptions, Offset, OffsetRange, PartReader, StoreDir,
-    SyncMode, TimeRange, Tombstone, Txn,
+    BlobStore, Catalog, CatalogSnapshot, Journal, JournalOptions, Offset, OffsetRange, PartId, PartMeta,
+    PartReader, StoreDir, SyncMode, TimeRange, Tombstone, Txn,
 };
 use vfs::{FaultVfs, Vfs};
 
@@ -64,8 +64,7 @@ impl<const FSYNC: bool> ToyStore<FSYNC> {
     /// The view that is held must read as it did when it was taken, whatever was compacted since.
     fn check_held(&mut self) -> Result<(), String> {
         if let Some((view, rows)) = self.held.take()
-            && let Ok(now) = self.part_rows(&view)
-            && now != rows
+            && self.part_rows(&view).is_ok_and(|now| now != rows)
         {
             return Err("a held view changed".to_owned());
         }
@@ -124,7 +123,15 @@ impl<const FSYNC: bool> Subject for ToyStore<FSYNC> {
         let tenant = TenantId::anonymous();
         let incarnation = self.dir.journal.incarnation();
         let part = cut_part(&*self.dir.blobs, &tenant, incarnation, offsets, view.tombstone_seq, rows);
-        let add = part.map_err(text)?.into_iter().collect();
+        let add = match part {
+            Ok(part) => part.into_iter().collect(),
+            Err(e) => {
+                let id = PartId::of_cut(&tenant, "toy", incarnation, offsets, 0);
+                let key = PartMeta::key_of("toy", &tenant, id);
+                self.dir.catalog.discard(&[PartKey { id, key }]);
+                return Err(text(e));
+            }
+        };
         let txn = Txn { add, committed: Some(offsets.end), ..Txn::default() };
         self.dir.catalog.commit(txn).map_err(text)?;
         self.live.clear();

@@ -8,7 +8,7 @@ use base::TenantId;
 
 use crate::blob::BlobError;
 use crate::journal::Offset;
-use crate::part::{PartError, PartId, PartMeta, TimeRange};
+use crate::part::{PartError, PartHeader, PartId, PartMeta, TimeRange};
 
 mod local;
 mod log;
@@ -146,12 +146,32 @@ impl CatalogError {
     }
 }
 
+/// A part by name, before there is a [`PartMeta`] of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PartKey {
+    pub id: PartId,
+    /// [`PartMeta::key`]
+    pub key: String,
+}
+
+impl PartKey {
+    /// The part that a header names.
+    pub fn of(header: &PartHeader) -> Self {
+        Self { id: header.id, key: PartMeta::key_of(&header.family, &header.tenant, header.id) }
+    }
+}
+
 /// The list of visible parts.
 pub trait Catalog: Send + Sync + Debug {
     /// The current view. Cheap; holding it keeps its parts from being deleted.
     fn snapshot(&self) -> Arc<CatalogSnapshot>;
     /// Applies a change durably and returns the view after it.
     fn commit(&self, txn: Txn) -> Result<Arc<CatalogSnapshot>, CatalogError>;
+    /// Takes back parts that were put, or whose put failed in the middle, and that will not be
+    /// committed: their objects are deleted before the next commit succeeds. Otherwise a rebuild could
+    /// take them for parts in their own right, beside those that hold the same rows. Parts of a commit
+    /// that failed are taken back by themselves.
+    fn discard(&self, parts: &[PartKey]);
     /// Deletes the objects of removed parts that no snapshot holds any more.
     fn reclaim(&self) -> Result<ReclaimReport, CatalogError>;
 }

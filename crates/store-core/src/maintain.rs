@@ -7,7 +7,7 @@ use base::{CancelToken, TenantId};
 use parking_lot::Mutex;
 
 use crate::blob::{BlobError, BlobStore};
-use crate::catalog::{Catalog, CatalogError, CatalogSnapshot, ReclaimReport, Txn};
+use crate::catalog::{Catalog, CatalogError, CatalogSnapshot, PartKey, ReclaimReport, Txn};
 use crate::part::{OffsetRange, PartError, PartHeader, PartId, PartMeta, PartReader, PartStats, PartWriter};
 use crate::part_family::{FamilyError, MergeContext, PartFamily};
 use crate::plan::{
@@ -213,7 +213,9 @@ impl Maintenance {
         let of_family =
             |t: &&Arc<crate::catalog::Tombstone>| t.tenant == first.tenant && t.family == first.family;
         let tombstones: Vec<_> = view.tombstones.iter().filter(of_family).map(Arc::clone).collect();
-        let mut outputs = Outputs { blobs: &*self.blobs, waiting: None, made: Vec::new() };
+        let mut outputs =
+            Outputs { blobs: &*self.blobs, attempted: Vec::new(), waiting: None, made: Vec::new() };
+        let mut made = Ok(());
         for window in &task.outputs {
             let ctx = MergeContext {
                 drop_before_ms: drop_before_ms(&first.tenant),
@@ -223,9 +225,13 @@ impl Maintenance {
                 cancel: cancel.clone(),
             };
             let header = output_header(task, &metas, &**family, &ctx, view.tombstone_seq);
-            outputs.merge(&**family, &readers, header, &ctx)?;
+            made = outputs.merge(&**family, &readers, header, &ctx);
+            if made.is_err() {
+                break;
+            }
         }
-        let add = outputs.finish()?;
+        let attempted = std::mem::take(&mut outputs.attempted);
+        let add = made.and_then(|()| outputs.finish()).inspect_err(|_| self.catalog.discard(&attempted))?;
         drop((metas, view));
         self.catalog.commit(Txn { add, remove: task.inputs.clone(), ..Txn::default() })?;
         Ok(())
@@ -299,6 +305,8 @@ fn output_header(
 /// replacement of the inputs.
 struct Outputs<'a> {
     blobs: &'a dyn BlobStore,
+    /// Everything that may exist when the merge fails.
+    attempted: Vec<PartKey>,
     waiting: Option<(PartWriter, PartStats)>,
     made: Vec<PartMeta>,
 }
@@ -311,6 +319,7 @@ impl Outputs<'_> {
         header: PartHeader,
         ctx: &MergeContext,
     ) -> Result<(), MaintainError> {
+        self.attempted.push(PartKey::of(&header));
         let mut out = PartWriter::new(self.blobs, header)?;
         let stats = family.merge(inputs, &mut out, ctx)?;
         if stats.rows == 0 {

@@ -10,7 +10,7 @@ use super::log::{
     encode_checkpoint, encode_commit, version_of,
 };
 use super::state::apply;
-use super::{Catalog, CatalogError, CatalogSnapshot, ReclaimReport, Txn};
+use super::{Catalog, CatalogError, CatalogSnapshot, PartKey, ReclaimReport, Txn};
 use crate::blob::{BlobError, BlobStore, PutMode};
 use crate::journal::Offset;
 use crate::part::PartMeta;
@@ -39,6 +39,8 @@ struct State {
     /// Removed parts whose objects still exist, in the order of their removal. They are deleted in that
     /// order, so that a part never outlives one that replaced it.
     removed: Vec<Arc<PartMeta>>,
+    /// Parts that must be deleted before the next commit, unless that one names them.
+    discarded: Vec<PartKey>,
     /// The version of the newest checkpoint.
     checkpoint: u64,
 }
@@ -56,7 +58,7 @@ impl LocalCatalog {
     /// names are left alone: see [`crate::plan::orphans`].
     pub fn open(blobs: Arc<dyn BlobStore>) -> Result<Self, CatalogError> {
         let (view, checkpoint) = load(&*blobs)?;
-        let state = State { view: Arc::new(view), removed: Vec::new(), checkpoint };
+        let state = State { view: Arc::new(view), removed: Vec::new(), discarded: Vec::new(), checkpoint };
         let catalog = Self { blobs, state: Mutex::new(state) };
         catalog.keep_reserve();
         Ok(catalog)
@@ -93,6 +95,58 @@ impl LocalCatalog {
     ) -> Result<(), BlobError> {
         let key = format!("{prefix}{}", checkpoint_key(view.version));
         blobs.put(&key, &encode_checkpoint(view), PutMode::Overwrite)
+    }
+
+    fn try_commit(&self, state: &mut State, txn: &Txn) -> Result<Arc<CatalogSnapshot>, CatalogError> {
+        if !state.discarded.is_empty() {
+            // The outcome of a commit that failed is unknown until its object is looked for.
+            let key = commit_key(state.view.version + 1);
+            match self.blobs.head(&key) {
+                Ok(_) => return self.settle(state, &key, txn),
+                Err(e) if e.is_not_found() => self.delete_discarded(state, txn)?,
+                Err(e) => return Err(e.into()),
+            }
+        }
+        let (view, removed) = apply(&state.view, txn)?;
+        let bytes = encode_commit(view.version, txn);
+        match self.put_commit(&commit_key(view.version), &bytes, txn) {
+            Ok(()) => {}
+            Err(BlobError::AlreadyExists { key }) => return self.settle(state, &key, txn),
+            Err(e) => return Err(e.into()),
+        }
+        let view = Arc::new(view);
+        state.view = Arc::clone(&view);
+        state.removed.extend(removed);
+        if view.version - state.checkpoint >= COMMITS_PER_CHECKPOINT {
+            // The commit stands without it; the next commit tries again.
+            let _ = self.checkpoint(state);
+        }
+        Ok(view)
+    }
+
+    /// An earlier attempt failed after its object was made: it decides, being durable.
+    fn settle(&self, state: &mut State, key: &str, txn: &Txn) -> Result<Arc<CatalogSnapshot>, CatalogError> {
+        let (_, earlier) = decode_commit(key, &self.blobs.get(key)?)?;
+        let (view, removed) = apply(&state.view, &earlier)?;
+        let (expected, actual) = (state.view.version, view.version);
+        state.view = Arc::new(view);
+        state.removed.extend(removed);
+        if (Txn { expected_version: None, ..txn.clone() }) == earlier {
+            return Ok(Arc::clone(&state.view));
+        }
+        Err(CatalogError::Conflict { expected, actual })
+    }
+
+    /// Deletes what was taken back, except what is visible after all or about to be.
+    fn delete_discarded(&self, state: &mut State, txn: &Txn) -> Result<(), CatalogError> {
+        while let Some(last) = state.discarded.last() {
+            let is_added = txn.add.iter().any(|p| p.id == last.id);
+            if !is_added && !state.view.parts.iter().any(|p| p.id == last.id) {
+                self.blobs.delete(&last.key)?;
+            }
+            state.discarded.pop();
+        }
+        Ok(())
     }
 
     fn checkpoint(&self, state: &mut State) -> Result<(), CatalogError> {
@@ -157,34 +211,15 @@ impl Catalog for LocalCatalog {
 
     fn commit(&self, txn: Txn) -> Result<Arc<CatalogSnapshot>, CatalogError> {
         let mut state = self.state.lock();
-        let (view, removed) = apply(&state.view, &txn)?;
-        let bytes = encode_commit(view.version, &txn);
-        match self.put_commit(&commit_key(view.version), &bytes, &txn) {
-            Ok(()) => {}
-            Err(BlobError::AlreadyExists { key }) => {
-                // An earlier attempt failed after its object was made: it decides, being durable.
-                let (_, earlier) = decode_commit(&key, &self.blobs.get(&key)?)?;
-                let (view, removed) = apply(&state.view, &earlier)?;
-                let (expected, actual) = (state.view.version, view.version);
-                state.view = Arc::new(view);
-                state.removed.extend(removed);
-                let is_this = Txn { expected_version: None, ..txn } == earlier;
-                return if is_this {
-                    Ok(Arc::clone(&state.view))
-                } else {
-                    Err(CatalogError::Conflict { expected, actual })
-                };
-            }
-            Err(e) => return Err(e.into()),
+        let result = self.try_commit(&mut state, &txn);
+        if result.is_err() {
+            state.discarded.extend(txn.add.iter().map(|p| PartKey { id: p.id, key: p.key() }));
         }
-        let view = Arc::new(view);
-        state.view = Arc::clone(&view);
-        state.removed.extend(removed);
-        if view.version - state.checkpoint >= COMMITS_PER_CHECKPOINT {
-            // The commit stands without it; the next commit tries again.
-            let _ = self.checkpoint(&mut state);
-        }
-        Ok(view)
+        result
+    }
+
+    fn discard(&self, parts: &[PartKey]) {
+        self.state.lock().discarded.extend_from_slice(parts);
     }
 
     fn reclaim(&self) -> Result<ReclaimReport, CatalogError> {
