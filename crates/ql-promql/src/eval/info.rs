@@ -72,6 +72,18 @@ fn matcher(op: MatchOp, name: &str, value: &str) -> Result<Matcher, EvalError> {
     Matcher::new(op, name, value).map_err(|error| EvalError::Execution(error.to_string()))
 }
 
+/// A pattern that matches just `text`.
+fn quote_pattern(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if r"\.+*?()|[]{}^$".contains(c) {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
 /// The labels by which info series of one metric are found.
 fn signature(name: &str, labels: &Labels) -> Labels {
     let mut builder = LabelsBuilder::new();
@@ -114,7 +126,7 @@ impl Evaluator<'_> {
                 .filter_map(|row| base.labels(row).get(label))
                 .collect();
             if !values.is_empty() {
-                let escaped: Vec<String> = values.into_iter().map(regex::escape).collect();
+                let escaped: Vec<String> = values.into_iter().map(quote_pattern).collect();
                 matchers.push(matcher(MatchOp::Regex, label, &escaped.join("|"))?);
             }
         }

@@ -1,6 +1,7 @@
 //! `label_replace` and `label_join`: functions of series, whatever their samples.
 
 use model::labels::METRIC_NAME;
+use model::regex::GoRegex;
 
 use crate::ast::StringLiteral;
 use crate::eval::aggregate::is_label_name;
@@ -45,13 +46,18 @@ impl Evaluator<'_> {
     pub(crate) fn label_replace(&mut self, call: &CallNode<'_>, grid: Grid) -> Result<Block, EvalError> {
         let (template, source) = (&text_arg(call, 2)?.value, &text_arg(call, 3)?.value);
         let pattern = &text_arg(call, 4)?.value;
-        let regex = regex::Regex::new(&format!("^(?s:{pattern})$")).map_err(|_| {
+        let regex = GoRegex::new_anchored(pattern).map_err(|_| {
             EvalError::Execution(format!("invalid regular expression in label_replace(): {pattern}"))
         })?;
         let destination = label_arg(call, 1, "destination")?;
         let mut block = self.eval(&call.args[0], grid)?;
         for row in 0..block.n_rows() {
-            let expanded = expand(&regex, block.labels(row).get(source).unwrap_or(""), template);
+            let source = block.labels(row).get(source).unwrap_or("");
+            let expanded = regex.captures(source).map(|captures| {
+                let mut value = String::new();
+                captures.expand(template, &mut value);
+                value
+            });
             if let Some(value) = expanded {
                 set_label(&mut block, row, destination, &value);
             }
@@ -76,69 +82,5 @@ impl Evaluator<'_> {
         }
         block.merge_duplicates()?;
         Ok(block)
-    }
-}
-
-/// What `template` becomes where the pattern matches, with Go's `$1`, `${1}`, `$name` and `$$`.
-fn expand(regex: &regex::Regex, value: &str, template: &str) -> Option<String> {
-    let captures = regex.captures(value)?;
-    let mut out = String::new();
-    let mut rest = template;
-    while let Some(at) = rest.find('$') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        if let Some(after) = rest.strip_prefix('$') {
-            out.push('$');
-            rest = after;
-            continue;
-        }
-        let Some((name, after)) = reference(rest) else {
-            out.push('$');
-            continue;
-        };
-        let group = match name.parse::<usize>() {
-            Ok(idx) => captures.get(idx),
-            Err(_) => captures.name(name),
-        };
-        out.push_str(group.map_or("", |group| group.as_str()));
-        rest = after;
-    }
-    out.push_str(rest);
-    Some(out)
-}
-
-/// The name of a group at the start of `text`, braces or not, and what follows it.
-fn reference(text: &str) -> Option<(&str, &str)> {
-    let (body, braced) = match text.strip_prefix('{') {
-        Some(body) => (body, true),
-        None => (text, false),
-    };
-    let end = body.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(body.len());
-    let (name, after) = body.split_at(end);
-    if name.is_empty() {
-        return None;
-    }
-    if braced { after.strip_prefix('}').map(|after| (name, after)) } else { Some((name, after)) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn templates_expand_as_in_go() {
-        let regex = regex::Regex::new("^(?s:(.*)-(?P<n>[0-9]+))$").unwrap();
-        for (template, expected) in [
-            ("$1", "a"),
-            ("${1}x$2", "ax7"),
-            ("$1x", ""),
-            ("$n/$$/$", "7/$/$"),
-            ("${n", "${n"),
-            ("$3", ""),
-            ("-", "-"),
-        ] {
-            assert_eq!(expand(&regex, "a-7", template).as_deref(), Some(expected), "{template}");
-        }
-        assert_eq!(expand(&regex, "a", "$1"), None);
     }
 }
