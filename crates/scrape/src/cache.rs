@@ -114,7 +114,11 @@ impl ScrapeCache {
     /// Every series that would be marked stale if the target went away now.
     pub(crate) fn tracked(&self) -> Vec<BatchSeries> {
         let last = self.scrape - 1;
-        self.entries.iter().filter(|e| last > 0 && e.tracked == last).filter_map(|e| e.series.clone()).collect()
+        self.entries
+            .iter()
+            .filter(|e| last > 0 && e.tracked == last)
+            .filter_map(|e| e.series.clone())
+            .collect()
     }
 
     /// Ends a scrape. After a good one, lines it did not have are forgotten.

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use base::TenantId;
 use model::labels::METRIC_NAME;
-use model::{BatchSeries, Exemplar, FloatSample, HistogramSample, Labels, LabelsBuilder, Metadata, SeriesBatch};
+use model::{
+    BatchSeries, Exemplar, FloatSample, HistogramSample, Labels, LabelsBuilder, Metadata, SeriesBatch,
+};
 use wire_prom::expose::{Entry, HistogramEntry, LabelsError, Parser, ParserOptions, SeriesEntry};
 use wire_prom::negotiate::select_format;
 
@@ -52,9 +54,15 @@ pub struct ScrapeCounts {
 /// What came back from the target.
 #[derive(Debug, Clone, Copy)]
 pub enum Fetched<'a> {
-    Body { body: &'a [u8], content_type: &'a str },
+    Body {
+        body: &'a [u8],
+        content_type: &'a str,
+    },
     /// The request failed, or the target must not be scraped; the text goes to `lastError`.
-    Failed { error: &'a str, body_too_large: bool },
+    Failed {
+        error: &'a str,
+        body_too_large: bool,
+    },
 }
 
 /// A finished scrape.
@@ -79,7 +87,12 @@ pub struct ScrapeCycle {
 }
 
 impl ScrapeCycle {
-    pub fn new(tenant: TenantId, config: Arc<ScrapeConfig>, target: Arc<Target>, options: CycleOptions) -> Self {
+    pub fn new(
+        tenant: TenantId,
+        config: Arc<ScrapeConfig>,
+        target: Arc<Target>,
+        options: CycleOptions,
+    ) -> Self {
         let reports = report::ReportSeries::new(&tenant, &target.public_labels, config.extra_scrape_metrics);
         let schema_max = schema_for_factor(config.limits.native_histogram_min_bucket_factor);
         Self {
@@ -123,7 +136,11 @@ impl ScrapeCycle {
             }
             Fetched::Body { body, content_type } => {
                 counts.body_bytes = i64::try_from(body.len()).unwrap_or(i64::MAX);
-                if body.is_empty() { Ok(()) } else { self.parse(body, content_type, t_ms, now_ms, &mut batch, &mut counts) }
+                if body.is_empty() {
+                    Ok(())
+                } else {
+                    self.parse(body, content_type, t_ms, now_ms, &mut batch, &mut counts)
+                }
             }
         };
         let good = outcome.is_ok();
@@ -182,7 +199,8 @@ impl ScrapeCycle {
             start_timestamps: self.options.start_timestamps || self.options.created_zero_samples,
         };
         let mut parser = Parser::new(body, format, options);
-        let mut pass = Pass { t_ms, latest_ms: now_ms.saturating_add(FUTURE_MAX_MS), batch, counts, over_limit: None };
+        let mut pass =
+            Pass { t_ms, latest_ms: now_ms.saturating_add(FUTURE_MAX_MS), batch, counts, over_limit: None };
         loop {
             let entry = parser.next_entry().map_err(|e| ScrapeFailure::Parse(e.to_string()))?;
             let Some(entry) = entry else { break };
@@ -202,7 +220,9 @@ impl ScrapeCycle {
     }
 
     fn series(&mut self, entry: &SeriesEntry<'_>, pass: &mut Pass<'_>) -> Result<(), ScrapeFailure> {
-        let Some(found) = self.resolve(entry.raw, pass, |builder| entry.labels(builder))? else { return Ok(()) };
+        let Some(found) = self.resolve(entry.raw, pass, |builder| entry.labels(builder))? else {
+            return Ok(());
+        };
         let explicit_ms = entry.timestamp_ms.filter(|_| self.config.honor_timestamps);
         let Some((idx, series_idx, t)) = self.admit(found, explicit_ms, pass) else { return Ok(()) };
         let st = entry.start_timestamp_ms;
@@ -218,7 +238,9 @@ impl ScrapeCycle {
     }
 
     fn histogram(&mut self, entry: &HistogramEntry<'_>, pass: &mut Pass<'_>) -> Result<(), ScrapeFailure> {
-        let Some(found) = self.resolve(entry.raw, pass, |builder| entry.labels(builder))? else { return Ok(()) };
+        let Some(found) = self.resolve(entry.raw, pass, |builder| entry.labels(builder))? else {
+            return Ok(());
+        };
         let explicit_ms = entry.timestamp_ms.filter(|_| self.config.honor_timestamps);
         let mut histogram = entry.histogram.clone();
         let buckets_max = self.config.limits.native_histogram_buckets;
@@ -275,7 +297,12 @@ impl ScrapeCycle {
     }
 
     /// Decides whether a sample is stored, and under which index and timestamp.
-    fn admit(&mut self, found: Found, explicit_ms: Option<i64>, pass: &mut Pass<'_>) -> Option<(usize, u32, i64)> {
+    fn admit(
+        &mut self,
+        found: Found,
+        explicit_ms: Option<i64>,
+        pass: &mut Pass<'_>,
+    ) -> Option<(usize, u32, i64)> {
         let t = explicit_ms.unwrap_or(pass.t_ms);
         pass.counts.added += 1;
         if found.repeated && explicit_ms.is_none() {
@@ -330,7 +357,12 @@ struct Pass<'a> {
 
 /// Exemplars without a time get the sample's, except with native histograms, where upstream drops
 /// them because repetitions could not be told from new observations.
-fn push_exemplars(batch: &mut SeriesBatch, series_idx: u32, exemplars: Vec<Exemplar>, default_t: Option<i64>) {
+fn push_exemplars(
+    batch: &mut SeriesBatch,
+    series_idx: u32,
+    exemplars: Vec<Exemplar>,
+    default_t: Option<i64>,
+) {
     for mut exemplar in exemplars {
         if !exemplar.has_t {
             let Some(t) = default_t else { continue };

@@ -66,7 +66,9 @@ impl TargetPool {
         }
         let mut change = PoolChange::default();
         change.stopped.extend(self.active.keys().filter(|hash| !wanted.contains_key(hash)));
-        change.started.extend(wanted.iter().filter(|(hash, _)| !self.active.contains_key(hash)).map(|(_, t)| Arc::clone(t)));
+        change.started.extend(
+            wanted.iter().filter(|(hash, _)| !self.active.contains_key(hash)).map(|(_, t)| Arc::clone(t)),
+        );
         self.active = wanted;
         change
     }

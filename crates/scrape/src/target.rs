@@ -131,7 +131,8 @@ impl Target {
             interval_ms,
             timeout_ms,
             native_histograms: native.unwrap_or(config.native_histograms),
-            always_scrape_classic_histograms: always_classic.unwrap_or(config.always_scrape_classic_histograms),
+            always_scrape_classic_histograms: always_classic
+                .unwrap_or(config.always_scrape_classic_histograms),
             convert_classic_histograms_to_nhcb: convert.unwrap_or(config.convert_classic_histograms_to_nhcb),
             unix_socket,
             labels,
@@ -141,7 +142,8 @@ impl Target {
 
 fn timing(labels: &LabelsBuilder) -> Result<(i64, i64), TargetError> {
     let parse = |name: &str, what: &'static str| {
-        let ms = duration::parse_ms(labels.get(name)).map_err(|cause| TargetError::Duration { what, cause })?;
+        let ms =
+            duration::parse_ms(labels.get(name)).map_err(|cause| TargetError::Duration { what, cause })?;
         if ms == 0 { Err(TargetError::Zero { what }) } else { Ok(ms) }
     };
     let interval_ms = parse(SCRAPE_INTERVAL, "interval")?;

@@ -43,7 +43,8 @@ impl ProcessMetrics {
         }
         if let Ok(limits) = std::fs::read_to_string("/proc/self/limits") {
             let line = limits.lines().find(|line| line.starts_with("Max open files"));
-            let soft = line.and_then(|line| line.split_whitespace().nth(3)).and_then(|n| n.parse::<f64>().ok());
+            let soft =
+                line.and_then(|line| line.split_whitespace().nth(3)).and_then(|n| n.parse::<f64>().ok());
             self.max_fds.set(soft.unwrap_or(0.0));
         }
     }

@@ -58,7 +58,8 @@ impl Source {
     pub fn load(&self) -> Result<Loaded, LoadError> {
         let shown = self.path.as_ref().map_or_else(String::new, |path| path.display().to_string());
         let read = |path: &Path| {
-            std::fs::read_to_string(path).map_err(|cause| LoadError::Read { path: path.display().to_string(), cause })
+            std::fs::read_to_string(path)
+                .map_err(|cause| LoadError::Read { path: path.display().to_string(), cause })
         };
         let text = match &self.path {
             Some(path) => read(path)?,

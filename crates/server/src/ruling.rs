@@ -89,11 +89,7 @@ impl Ruling {
         let ruling = Arc::new(Self {
             rules: RuleManager::new(parts.options),
             query: StoreQuery { engine: parts.engine, tenant: parts.tenant.clone() },
-            sink: StoreSink {
-                store: parts.store,
-                tenant: parts.tenant,
-                notifying: Arc::clone(&notifying),
-            },
+            sink: StoreSink { store: parts.store, tenant: parts.tenant, notifying: Arc::clone(&notifying) },
             hands: ScopedHands { threads_max: parts.concurrent_evals_max.max(1) },
             notifying,
             clock: parts.clock,
@@ -160,7 +156,13 @@ impl Ruling {
                 let report = eval.run(equipment);
                 self.metrics.observe(&report);
                 for (rule, error) in report.failures {
-                    tracing::warn!(file = group.file, group = group.name, rule, error, "evaluating rule failed");
+                    tracing::warn!(
+                        file = group.file,
+                        group = group.name,
+                        rule,
+                        error,
+                        "evaluating rule failed"
+                    );
                 }
             }
             DueWork::MarkStale(stale) => {

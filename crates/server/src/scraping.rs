@@ -116,7 +116,8 @@ impl Scraping {
                 Some(pool) if pool.is_configured_as(&config) => {}
                 Some(pool) => pool.reconfigure(config, fetcher),
                 None => {
-                    let pool = Pool::start(config, fetcher, Arc::clone(&self.around), Arc::clone(&self.scheduler));
+                    let pool =
+                        Pool::start(config, fetcher, Arc::clone(&self.around), Arc::clone(&self.scheduler));
                     pools.insert(pool.name(), pool);
                 }
             }

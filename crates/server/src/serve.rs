@@ -129,7 +129,8 @@ pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Runni
         options.parser,
         options.query_limits.clone(),
     ));
-    let parse_groups: GroupParser = Arc::new(|text| config::parse_target_groups(text).map_err(|e| e.to_string()));
+    let parse_groups: GroupParser =
+        Arc::new(|text| config::parse_target_groups(text).map_err(|e| e.to_string()));
     let scraping = Scraping::new(
         ScrapingParts {
             store: Arc::clone(&store),
@@ -176,20 +177,11 @@ pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Runni
         notices: Arc::clone(&notices),
         process: ProcessMetrics::new(&registry),
     });
-    let components = Components {
-        scraping,
-        ruling: Arc::clone(&ruling),
-        clock: Arc::clone(&clock),
-        notices,
-    };
+    let components = Components { scraping, ruling: Arc::clone(&ruling), clock: Arc::clone(&clock), notices };
     reloader.apply_first(loaded, &components)?;
     tokio::spawn(reloader.run(components, options.auto_reload, shutdown.clone()));
-    let upkeep = tokio::spawn(upkeep::run(
-        Arc::clone(&store),
-        clock,
-        StoreMetrics::new(&registry),
-        shutdown.clone(),
-    ));
+    let upkeep =
+        tokio::spawn(upkeep::run(Arc::clone(&store), clock, StoreMetrics::new(&registry), shutdown.clone()));
     let router = web::router(&app);
     let addresses = listeners.iter().map(|listener| listener.address).collect();
     let serving = serve_all(listeners, &router, &app, &options, &shutdown);

@@ -44,10 +44,8 @@ impl StoreMetrics {
     pub(crate) fn new(r: &Registry) -> Self {
         Self {
             head_series: r.gauge("prometheus_tsdb_head_series", "Total number of series in the head block."),
-            head_samples: r.counter(
-                "prometheus_tsdb_head_samples_appended_total",
-                "Total number of appended samples.",
-            ),
+            head_samples: r
+                .counter("prometheus_tsdb_head_samples_appended_total", "Total number of appended samples."),
             series_created: r.counter(
                 "prometheus_tsdb_head_series_created_total",
                 "Total number of series created in the head.",
@@ -60,7 +58,8 @@ impl StoreMetrics {
                 "prometheus_tsdb_head_out_of_order_samples_appended_total",
                 "Total number of appended out of order samples.",
             ),
-            blocks_loaded: r.gauge("prometheus_tsdb_blocks_loaded", "Number of currently loaded data blocks."),
+            blocks_loaded: r
+                .gauge("prometheus_tsdb_blocks_loaded", "Number of currently loaded data blocks."),
             storage_bytes: r.gauge(
                 "prometheus_tsdb_storage_blocks_bytes",
                 "The number of bytes that are currently used for local storage by all blocks.",
@@ -79,9 +78,11 @@ impl StoreMetrics {
                 "prometheus_tsdb_reloads_failures_total",
                 "Number of times the database failed to reloadBlocks block data from disk.",
             ),
-            wal_corruptions: r.counter("prometheus_tsdb_wal_corruptions_total", "Total number of WAL corruptions."),
+            wal_corruptions: r
+                .counter("prometheus_tsdb_wal_corruptions_total", "Total number of WAL corruptions."),
             cuts: r.counter("sextant_store_cuts_total", "Times the live store was cut into parts."),
-            cut_failures: r.counter("sextant_store_cut_failures_total", "Cuts that failed and will be tried again."),
+            cut_failures: r
+                .counter("sextant_store_cut_failures_total", "Cuts that failed and will be tried again."),
             read_only: r.gauge("sextant_store_read_only", "1 while a full or failing disk refuses writes."),
             exemplars: r.gauge(
                 "prometheus_tsdb_exemplar_exemplars_in_storage",
@@ -91,10 +92,8 @@ impl StoreMetrics {
                 "prometheus_tsdb_lowest_timestamp_seconds",
                 "Lowest timestamp value stored in the database.",
             ),
-            head_max_time: r.gauge(
-                "prometheus_tsdb_head_max_time_seconds",
-                "Maximum timestamp of the head block.",
-            ),
+            head_max_time: r
+                .gauge("prometheus_tsdb_head_max_time_seconds", "Maximum timestamp of the head block."),
         }
     }
 
@@ -123,7 +122,12 @@ impl StoreMetrics {
 }
 
 /// Runs until shutdown.
-pub(crate) async fn run(store: Arc<MetricStore>, clock: Arc<dyn Clock>, metrics: StoreMetrics, shutdown: Shutdown) {
+pub(crate) async fn run(
+    store: Arc<MetricStore>,
+    clock: Arc<dyn Clock>,
+    metrics: StoreMetrics,
+    shutdown: Shutdown,
+) {
     let cancel = CancelToken::unbounded();
     let mut maintain_at_ms = clock.now_ms() + MAINTAIN_EVERY_MS;
     loop {

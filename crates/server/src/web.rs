@@ -11,8 +11,10 @@ mod metrics;
 mod notices;
 mod params;
 mod query_api;
+mod read_api;
 mod reply;
 mod rules_api;
+mod search_api;
 mod self_metrics;
 mod series_api;
 pub mod server_tls;
@@ -24,15 +26,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, options, post};
-use axum::Router;
 use base::{Clock, TenantId};
 use engine::QueryEngine;
 use http::StatusCode;
 use parking_lot::Mutex;
 use store_metrics::{MetricStore, StoreError};
+use tokio::sync::Semaphore;
 use wire_prom::remote_write::{SeriesCache, WriteMessage};
 
 use crate::process_metrics::ProcessMetrics;
@@ -66,6 +69,8 @@ pub struct WebSettings {
     pub enable_remote_write_receiver: bool,
     pub enable_otlp_receiver: bool,
     pub enable_search_api: bool,
+    /// The largest `limit` of the search API; 0 for none.
+    pub search_limit_max: usize,
     pub accepted_write_messages: Vec<WriteMessage>,
     pub type_and_unit_labels: bool,
     /// `None`: every origin.
@@ -96,6 +101,8 @@ pub struct App {
     pub shutdown: Shutdown,
     pub notices: Arc<Notices>,
     process: ProcessMetrics,
+    /// Remote reads at once.
+    read_places: Arc<Semaphore>,
     ready: AtomicBool,
     series_caches: Mutex<BTreeMap<TenantId, Arc<Mutex<SeriesCache>>>>,
     random: Mutex<base::Rng>,
@@ -126,6 +133,11 @@ impl std::fmt::Debug for App {
 impl App {
     pub fn new(parts: AppParts) -> Arc<Self> {
         let metrics = WebMetrics::new(&parts.registry);
+        // No limit is upstream's meaning of 0; tokio's is a little lower than the largest number.
+        let read_places = match parts.settings.remote_read_concurrency_max {
+            0 => Semaphore::MAX_PERMITS,
+            max => max,
+        };
         let seed = parts.clock.now_ms().unsigned_abs() ^ u64::from(std::process::id());
         Arc::new(Self {
             engine: parts.engine,
@@ -141,6 +153,7 @@ impl App {
             shutdown: parts.shutdown,
             notices: parts.notices,
             process: parts.process,
+            read_places: Arc::new(Semaphore::new(read_places)),
             ready: AtomicBool::new(false),
             series_caches: Mutex::default(),
             random: Mutex::new(base::Rng::new(seed)),
@@ -239,11 +252,18 @@ fn api_routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/alertmanagers", get(rules_api::alertmanagers))
         .route("/rules", get(rules_api::rules))
         .route("/alerts", get(rules_api::alerts))
-        .route("/features", get(status_api::features));
+        .route("/features", get(status_api::features))
+        .route("/search/metric_names", get(search_api::metric_names).post(search_api::metric_names))
+        .route("/search/label_names", get(search_api::label_names).post(search_api::label_names))
+        .route("/search/label_values", get(search_api::label_values).post(search_api::label_values));
     let write = Router::new()
+        .route("/read", post(read_api::read))
         .route("/write", post(ingest_api::write))
         .route("/admin/tsdb/delete_series", post(admin_api::delete_series).put(admin_api::delete_series))
-        .route("/admin/tsdb/clean_tombstones", post(admin_api::clean_tombstones).put(admin_api::clean_tombstones))
+        .route(
+            "/admin/tsdb/clean_tombstones",
+            post(admin_api::clean_tombstones).put(admin_api::clean_tombstones),
+        )
         .route("/admin/tsdb/snapshot", post(admin_api::snapshot).put(admin_api::snapshot));
     let status = Router::new()
         .route("/status/config", get(status_api::config))
@@ -284,5 +304,9 @@ async fn gate(
         *response.status_mut() = StatusCode::NO_CONTENT;
         return response;
     }
-    if app.is_ready() { next.run(request).await } else { plain_error(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable") }
+    if app.is_ready() {
+        next.run(request).await
+    } else {
+        plain_error(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
+    }
 }

@@ -209,7 +209,8 @@ async fn serve(settings: Settings) -> Result<(), String> {
 
 /// SIGHUP reloads; SIGTERM and SIGINT end the server.
 async fn signals(app: Arc<server::web::App>, shutdown: server::shutdown::Shutdown) {
-    let streams = (signal(SignalKind::hangup()), signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let streams =
+        (signal(SignalKind::hangup()), signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let (Ok(mut hangup), Ok(mut terminate), Ok(mut interrupt)) = streams else {
         return tracing::error!("cannot listen to signals");
     };
@@ -230,7 +231,10 @@ async fn signals(app: Arc<server::web::App>, shutdown: server::shutdown::Shutdow
 fn start_logging(settings: &Settings) {
     let filter = tracing_subscriber::EnvFilter::try_new(&settings.log_level)
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match settings.log_format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),
@@ -264,6 +268,7 @@ fn serve_options(settings: &Settings, clock: &dyn Clock) -> Result<ServeOptions,
             enable_remote_write_receiver: settings.enable_remote_write_receiver,
             enable_otlp_receiver: settings.enable_otlp_receiver,
             enable_search_api: settings.enable_search_api,
+            search_limit_max: settings.search_limit_max,
             accepted_write_messages: settings.accepted_write_messages.clone(),
             type_and_unit_labels: settings.type_and_unit_labels,
             cors_origin: settings.cors_origin.clone(),
@@ -298,7 +303,10 @@ fn serve_options(settings: &Settings, clock: &dyn Clock) -> Result<ServeOptions,
             budget: process.child("store", memory / 2),
             ..StoreOptions::default()
         },
-        journal: JournalOptions { fresh_incarnation: clock.now_ms().unsigned_abs(), ..JournalOptions::default() },
+        journal: JournalOptions {
+            fresh_incarnation: clock.now_ms().unsigned_abs(),
+            ..JournalOptions::default()
+        },
         rules: RuleOptions {
             outage_tolerance_ms: settings.outage_tolerance_ms,
             for_grace_period_ms: settings.for_grace_period_ms,
@@ -363,7 +371,8 @@ fn facts(settings: &Settings, clock: &dyn Clock) -> StatusFacts {
     shown.extend(retention.time_ms.map(base::duration::format_ms));
     shown.extend(retention.size_bytes.map(|bytes| ByteSize(bytes).to_string()));
     shown.extend(retention.disk_percent.map(|percent| format!("{percent}%")));
-    let working_directory = std::env::current_dir().map_or_else(|_| String::new(), |dir| dir.display().to_string());
+    let working_directory =
+        std::env::current_dir().map_or_else(|_| String::new(), |dir| dir.display().to_string());
     StatusFacts {
         build: BuildInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),

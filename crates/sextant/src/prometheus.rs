@@ -55,14 +55,18 @@ pub(crate) fn settings(flags: &FlagValues) -> Result<Settings, String> {
     let ms = |name: &str| duration::parse_ms(flags.get(name)).map_err(|e| format!("--{name}: {e}"));
     let number = |name: &str| {
         let text = flags.get(name);
-        base::gofloat::parse(text).filter(|n| *n >= 0.0).map(|n| n as u64).ok_or(format!("--{name}: not a number: {text:?}"))
+        base::gofloat::parse(text)
+            .filter(|n| *n >= 0.0)
+            .map(|n| n as u64)
+            .ok_or(format!("--{name}: not a number: {text:?}"))
     };
     let size = |name: &str| flags.get(name).parse::<ByteSize>().map_err(|e| format!("--{name}: {e}"));
     let timeout_ms = ms("query.timeout")?;
     let mut settings = Settings::new(PathBuf::from(flags.get("storage.tsdb.path")));
     settings.config_file = Some(PathBuf::from(flags.get("config.file")));
     settings.listen_addresses = flags.list("web.listen-address").into_iter().map(str::to_owned).collect();
-    settings.web_config_file = Some(flags.get("web.config.file")).filter(|path| !path.is_empty()).map(PathBuf::from);
+    settings.web_config_file =
+        Some(flags.get("web.config.file")).filter(|path| !path.is_empty()).map(PathBuf::from);
     settings.insecure_no_auth = flags.is_on("insecure-no-auth");
     settings.connections_max = usize::try_from(number("web.max-connections")?).unwrap_or(usize::MAX);
     settings.external_url = flags.get("web.external-url").to_owned();
@@ -75,8 +79,10 @@ pub(crate) fn settings(flags: &FlagValues) -> Result<Settings, String> {
     settings.cors_origin = cors(flags.get("web.cors.origin"))?;
     settings.retention_ms = Some(ms("storage.tsdb.retention.time")?).filter(|ms| *ms > 0);
     settings.retention_size = Some(size("storage.tsdb.retention.size")?).filter(|size| size.0 > 0);
-    settings.retention_percent = Some(number("storage.tsdb.retention.percentage")? as f64).filter(|p| *p > 0.0);
-    settings.remote_read_samples_max = usize::try_from(number("storage.remote.read-sample-limit")?).unwrap_or(0);
+    settings.retention_percent =
+        Some(number("storage.tsdb.retention.percentage")? as f64).filter(|p| *p > 0.0);
+    settings.remote_read_samples_max =
+        usize::try_from(number("storage.remote.read-sample-limit")?).unwrap_or(0);
     settings.remote_read_concurrency_max =
         usize::try_from(number("storage.remote.read-concurrent-limit")?).unwrap_or(0);
     settings.remote_read_frame_bytes_max =

@@ -150,7 +150,10 @@ fn the_automatic_series_tell_the_scrape_and_its_end() {
     let mut scraped = scrape(&mut cycle, "a 1\n", 1000);
     cycle.report(&mut scraped, 1000, 0.25);
     let lines = render(&scraped.batch);
-    assert_eq!(lines[1..3], [r#"{__name__="up"} 1@1000"#, r#"{__name__="scrape_duration_seconds"} 0.25@1000"#]);
+    assert_eq!(
+        lines[1..3],
+        [r#"{__name__="up"} 1@1000"#, r#"{__name__="scrape_duration_seconds"} 0.25@1000"#]
+    );
     let end = cycle.end(2000);
     assert_eq!(end.floats.len(), 6);
     assert!(end.floats.iter().all(|s| model::is_stale_nan(s.v)));

@@ -217,7 +217,12 @@ impl Notifying {
         let result = match outcome {
             Ok(()) => SendOutcome::Accepted,
             Err(error) => {
-                tracing::error!(alertmanager = batch.url, count = batch.n_alerts, error, "error sending alerts");
+                tracing::error!(
+                    alertmanager = batch.url,
+                    count = batch.n_alerts,
+                    error,
+                    "error sending alerts"
+                );
                 SendOutcome::Failed
             }
         };

@@ -60,7 +60,10 @@ impl RuleQuery for StoreQuery {
         let source = StoreSource {
             view: self.engine.store().view(),
             tenant: self.tenant.clone(),
-            budget: self.engine.budget().child("rule restore", self.engine.limits().memory_bytes_per_query_max),
+            budget: self
+                .engine
+                .budget()
+                .child("rule restore", self.engine.limits().memory_bytes_per_query_max),
             cancel: CancelToken::unbounded(),
         };
         let request = SelectRequest { matchers, start_ms, end_ms, with_start_timestamps: false };

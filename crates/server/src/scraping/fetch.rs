@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT,
+};
 use http::{StatusCode, Uri};
 use parking_lot::Mutex;
 use scrape::config::ScrapeConfig;
@@ -70,7 +72,10 @@ impl Fetcher {
     }
 
     pub(super) async fn fetch(&self, target: &Target) -> Result<Page, FetchFailure> {
-        let uri: Uri = target.url.parse().map_err(|e| FetchFailure::new(format!("invalid URL {:?}: {e}", target.url)))?;
+        let uri: Uri = target
+            .url
+            .parse()
+            .map_err(|e| FetchFailure::new(format!("invalid URL {:?}: {e}", target.url)))?;
         let timeout = Duration::from_millis(target.timeout_ms.unsigned_abs());
         let mut request = Outgoing::get(uri, timeout);
         request.headers.insert(ACCEPT, self.accept.clone());
@@ -87,7 +92,9 @@ impl Fetcher {
         };
         let answer = answer.map_err(|error| match error {
             ClientError::BodyTooLarge => FetchFailure { error: error.to_string(), body_too_large: true },
-            ClientError::Timeout => FetchFailure::new(format!("Get {:?}: context deadline exceeded", target.url)),
+            ClientError::Timeout => {
+                FetchFailure::new(format!("Get {:?}: context deadline exceeded", target.url))
+            }
             other => FetchFailure::new(format!("Get {:?}: {other}", target.url)),
         })?;
         if answer.status != StatusCode::OK {

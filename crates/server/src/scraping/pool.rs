@@ -28,7 +28,8 @@ pub(super) struct PoolShared {
 
 impl PoolShared {
     fn new(config: &ScrapeConfig, fetcher: Fetcher) -> Arc<Self> {
-        let failure_log = Some(config.failure_log_file.as_str()).filter(|path| !path.is_empty()).map(FailureLog::new);
+        let failure_log =
+            Some(config.failure_log_file.as_str()).filter(|path| !path.is_empty()).map(FailureLog::new);
         Arc::new(Self { fetcher, limit_error: RwLock::new(None), failure_log })
     }
 
@@ -94,7 +95,8 @@ impl Pool {
         scheduler: Arc<Scheduler>,
     ) -> Arc<Self> {
         let shared = PoolShared::new(&config, fetcher);
-        let state = State { pool: TargetPool::new(config), shared, loops: BTreeMap::new(), groups: Arc::default() };
+        let state =
+            State { pool: TargetPool::new(config), shared, loops: BTreeMap::new(), groups: Arc::default() };
         let pool = Arc::new(Self { around, scheduler, state: Mutex::new(state), feed: Mutex::new(None) });
         pool.follow_discovery();
         pool
@@ -158,8 +160,12 @@ impl Pool {
     fn follow_discovery(self: &Arc<Self>) {
         let config = self.config();
         let around = &self.around;
-        let set =
-            DiscoverySet::start(&config.sd, &around.discovery_metrics, &around.parse_groups, &around.environment);
+        let set = DiscoverySet::start(
+            &config.sd,
+            &around.discovery_metrics,
+            &around.parse_groups,
+            &around.environment,
+        );
         let mut groups = set.groups();
         let first = Arc::clone(&groups.borrow_and_update());
         self.sync(first);
@@ -240,7 +246,11 @@ impl Pool {
         }
     }
 
-    pub(super) fn for_each_metadata(&self, metric: Option<&str>, visit: &mut dyn FnMut(&Labels, &str, &Metadata)) {
+    pub(super) fn for_each_metadata(
+        &self,
+        metric: Option<&str>,
+        visit: &mut dyn FnMut(&Labels, &str, &Metadata),
+    ) {
         let loops: Vec<Arc<TargetLoop>> = self.state.lock().loops.values().cloned().collect();
         for target_loop in loops {
             let labels = target_loop.target().public_labels.clone();

@@ -120,7 +120,8 @@ impl Scheduler {
             self.around.metrics.skipped.inc();
             return;
         }
-        let (target, around, places) = (Arc::clone(target), Arc::clone(&self.around), Arc::clone(&self.places));
+        let (target, around, places) =
+            (Arc::clone(target), Arc::clone(&self.around), Arc::clone(&self.places));
         tokio::spawn(async move {
             let _place = places.acquire().await;
             target.scrape(&around).await;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use base64::Engine as _;
 use base::TenantId;
+use base64::Engine as _;
 use http::StatusCode;
 use http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use http::request::Parts;
@@ -122,9 +122,12 @@ mod tests {
     fn passwords_are_checked_against_their_hashes() {
         let hash = bcrypt::hash("secret", 4).unwrap();
         let users = Users::new(BTreeMap::from([("alice".to_owned(), hash)]));
-        for (name, password, expected) in
-            [("alice", "secret", true), ("alice", "secret", true), ("alice", "wrong", false), ("bob", "secret", false)]
-        {
+        for (name, password, expected) in [
+            ("alice", "secret", true),
+            ("alice", "secret", true),
+            ("alice", "wrong", false),
+            ("bob", "secret", false),
+        ] {
             assert_eq!(users.check(name, password), expected, "{name}");
         }
         assert_eq!(basic("Basic YTpi"), Some(("a".to_owned(), "b".to_owned())));

@@ -23,8 +23,7 @@ pub(crate) async fn delete_series(State(app): State<Arc<App>>, caller: Caller, p
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
     let (start_ms, end_ms) = params.time_range()?;
-    let selectors =
-        params.selectors().map_err(|e| ApiError::param("match[]", e))?;
+    let selectors = params.selectors().map_err(|e| ApiError::param("match[]", e))?;
     let store = Arc::clone(&app.store);
     app.compute(move || {
         selectors.iter().try_for_each(|matchers| {
@@ -47,7 +46,8 @@ pub(crate) async fn snapshot(State(app): State<Arc<App>>, params: Params) -> Api
     match params.get("skip_head") {
         "" | "0" | "1" | "t" | "f" | "true" | "false" | "True" | "False" | "TRUE" | "FALSE" | "T" | "F" => {}
         text => {
-            let cause = format!("unable to parse boolean: strconv.ParseBool: parsing {text:?}: invalid syntax");
+            let cause =
+                format!("unable to parse boolean: strconv.ParseBool: parsing {text:?}: invalid syntax");
             return Err(ApiError::param("skip_head", cause));
         }
     }

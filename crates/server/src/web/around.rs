@@ -12,8 +12,8 @@ use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use http::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
+    HeaderValue, ORIGIN, VARY,
 };
 use http_body_util::BodyExt;
 
@@ -107,7 +107,11 @@ pub(crate) fn fixed_headers(configured: &BTreeMap<String, String>) -> HeaderMap 
     headers
 }
 
-pub(crate) async fn add_headers(State(headers): State<Arc<HeaderMap>>, request: Request, next: Next) -> Response {
+pub(crate) async fn add_headers(
+    State(headers): State<Arc<HeaderMap>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let mut response = next.run(request).await;
     for (name, value) in &*headers {
         response.headers_mut().insert(name.clone(), value.clone());

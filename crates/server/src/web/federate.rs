@@ -78,10 +78,12 @@ pub(crate) async fn federate(
             },
         })
         .collect();
-    let external = app.reload.current().map(|config| config.global.external_labels.clone()).unwrap_or_default();
+    let external =
+        app.reload.current().map(|config| config.global.external_labels.clone()).unwrap_or_default();
     let external = external.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
     let mut response = Response::new(write_federation(&mut samples, &external, scheme).into());
-    let content_type = HeaderValue::from_str(&format.content_type(scheme)).expect("media types are valid headers");
+    let content_type =
+        HeaderValue::from_str(&format.content_type(scheme)).expect("media types are valid headers");
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::StatusCode;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use model::SeriesBatch;
 use store_metrics::{AppendError, AppendOptions, AppendOutcome};
 use wire_core::{Compression, DecompressError, decompress};
@@ -23,10 +23,16 @@ const DECODED_BYTES_MAX: usize = 32 << 20;
 const FUTURE_MAX_MS: i64 = 10 * 60 * 1000;
 
 const SAMPLES_WRITTEN: HeaderName = HeaderName::from_static("x-prometheus-remote-write-samples-written");
-const HISTOGRAMS_WRITTEN: HeaderName = HeaderName::from_static("x-prometheus-remote-write-histograms-written");
+const HISTOGRAMS_WRITTEN: HeaderName =
+    HeaderName::from_static("x-prometheus-remote-write-histograms-written");
 const EXEMPLARS_WRITTEN: HeaderName = HeaderName::from_static("x-prometheus-remote-write-exemplars-written");
 
-pub(crate) async fn write(State(app): State<Arc<App>>, caller: Caller, headers: HeaderMap, body: Bytes) -> Response {
+pub(crate) async fn write(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     if !app.settings.enable_remote_write_receiver {
         let off = "remote write receiver needs to be enabled with --web.enable-remote-write-receiver";
         return plain_error(StatusCode::NOT_FOUND, off);
@@ -45,7 +51,9 @@ pub(crate) async fn write(State(app): State<Arc<App>>, caller: Caller, headers: 
         && !encoding.is_empty()
         && encoding != "snappy"
     {
-        let refused = format!("{encoding:?} encoding (compression) is not accepted by this server; only snappy is acceptable");
+        let refused = format!(
+            "{encoding:?} encoding (compression) is not accepted by this server; only snappy is acceptable"
+        );
         return plain_error(StatusCode::UNSUPPORTED_MEDIA_TYPE, &refused);
     }
     let worker = Arc::clone(&app);

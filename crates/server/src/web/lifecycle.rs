@@ -20,7 +20,9 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
         return plain_error(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
     }
     match app.store.read_only_reason() {
-        Some(reason) => plain_error(StatusCode::SERVICE_UNAVAILABLE, &format!("storage is read-only: {reason}")),
+        Some(reason) => {
+            plain_error(StatusCode::SERVICE_UNAVAILABLE, &format!("storage is read-only: {reason}"))
+        }
         None => text(StatusCode::OK, "Prometheus Server is Ready.\n"),
     }
 }

@@ -4,8 +4,7 @@ use store_metrics::AppendOutcome;
 
 use crate::telemetry::{Counter, Histogram, Labelled, Registry};
 
-const DURATION_BOUNDS_S: &[f64] =
-    &[0.1, 0.2, 0.4, 1.0, 3.0, 8.0, 20.0, 60.0, 120.0];
+const DURATION_BOUNDS_S: &[f64] = &[0.1, 0.2, 0.4, 1.0, 3.0, 8.0, 20.0, 60.0, 120.0];
 const QUERY_BOUNDS_S: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0];
 
 #[derive(Debug, Clone)]

@@ -28,7 +28,8 @@ pub struct Notice {
 
 impl Notice {
     fn json(&self) -> String {
-        let value = serde_json::json!({ "text": self.text, "date": rfc3339(self.t_ms), "active": self.active });
+        let value =
+            serde_json::json!({ "text": self.text, "date": rfc3339(self.t_ms), "active": self.active });
         value.to_string()
     }
 }
@@ -81,21 +82,27 @@ pub(crate) async fn live(State(app): State<Arc<App>>) -> Response {
     let receiver = app.notices.changes.subscribe();
     let first = app.notices.active.lock().clone();
     let shutdown = app.shutdown.clone();
-    let stream = futures_util::stream::unfold((first, receiver, shutdown), |(mut first, mut receiver, shutdown)| async move {
-        if !first.is_empty() {
-            let notice = first.remove(0);
-            return Some((Ok::<_, Infallible>(Event::default().data(notice.json())), (first, receiver, shutdown)));
-        }
-        loop {
-            tokio::select! {
-                received = receiver.recv() => match received {
-                    Ok(notice) => return Some((Ok(Event::default().data(notice.json())), (first, receiver, shutdown))),
-                    Err(broadcast::error::RecvError::Lagged(_)) => {}
-                    Err(broadcast::error::RecvError::Closed) => return None,
-                },
-                () = shutdown.begun() => return None,
+    let stream = futures_util::stream::unfold(
+        (first, receiver, shutdown),
+        |(mut first, mut receiver, shutdown)| async move {
+            if !first.is_empty() {
+                let notice = first.remove(0);
+                return Some((
+                    Ok::<_, Infallible>(Event::default().data(notice.json())),
+                    (first, receiver, shutdown),
+                ));
             }
-        }
-    });
+            loop {
+                tokio::select! {
+                    received = receiver.recv() => match received {
+                        Ok(notice) => return Some((Ok(Event::default().data(notice.json())), (first, receiver, shutdown))),
+                        Err(broadcast::error::RecvError::Lagged(_)) => {}
+                        Err(broadcast::error::RecvError::Closed) => return None,
+                    },
+                    () = shutdown.begun() => return None,
+                }
+            }
+        },
+    );
     Sse::new(stream).into_response()
 }

@@ -35,7 +35,8 @@ pub(crate) async fn query_range(State(app): State<Arc<App>>, caller: Caller, par
     if end_ms < start_ms {
         return Err(ApiError::param("end", "end timestamp must not be before start time"));
     }
-    let step_ns = api_params::parse_duration_ns(params.get("step")).map_err(|e| ApiError::param("step", e))?;
+    let step_ns =
+        api_params::parse_duration_ns(params.get("step")).map_err(|e| ApiError::param("step", e))?;
     if step_ns <= 0 {
         let refused =
             "zero or negative query resolution step widths are not accepted. Try a positive integer";
@@ -88,7 +89,9 @@ async fn run(app: Arc<App>, request: QueryRequest, params: Params, limit: usize)
     let mut answer = match outcome {
         Ok(answer) => answer?,
         // A panic in the evaluator is our fault; the query dies, the server does not.
-        Err(panic) => return Err(ApiError::new(ErrorType::Internal, format!("query evaluation failed: {panic}"))),
+        Err(panic) => {
+            return Err(ApiError::new(ErrorType::Internal, format!("query evaluation failed: {panic}")));
+        }
     };
     app.metrics.query_duration.observe(answer.timings.total_s);
     let mut warnings = answer.output.warnings(&text, ANNOTATIONS_SHOWN_MAX);
@@ -223,7 +226,11 @@ pub(crate) async fn parse_query(State(app): State<Arc<App>>, params: Params) -> 
     success(|w| w.raw(ql_promql::ast_json::to_json(&expr).as_bytes()))
 }
 
-pub(crate) async fn query_exemplars(State(app): State<Arc<App>>, caller: Caller, params: Params) -> ApiResult {
+pub(crate) async fn query_exemplars(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    params: Params,
+) -> ApiResult {
     let start_ms = params.time_or("start", MIN_TIME_MS)?;
     let end_ms = params.time_or("end", MAX_TIME_MS)?;
     if end_ms < start_ms {
@@ -238,9 +245,8 @@ pub(crate) async fn query_exemplars(State(app): State<Arc<App>>, caller: Caller,
         return no_content();
     }
     let view = app.store.view();
-    let found = app
-        .compute(move || view.query_exemplars(&caller.tenant, &selectors, start_ms, end_ms))
-        .await?;
+    let found =
+        app.compute(move || view.query_exemplars(&caller.tenant, &selectors, start_ms, end_ms)).await?;
     success(|w| {
         w.array(|w| {
             for series in &found {

@@ -68,16 +68,18 @@ impl From<StoreError> for ApiError {
             StoreError::Budget(_) => Self::over_limit(message),
             StoreError::Cancelled(_) => Self::new(ErrorType::Canceled, message),
             StoreError::InvalidName(_) => Self::bad_data(message),
-            StoreError::Corrupt { .. } | StoreError::Storage(_) | StoreError::Open(_) | StoreError::Closed => {
-                Self::new(ErrorType::Internal, message)
-            }
+            StoreError::Corrupt { .. }
+            | StoreError::Storage(_)
+            | StoreError::Open(_)
+            | StoreError::Closed => Self::new(ErrorType::Internal, message),
         }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.error_type.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status =
+            StatusCode::from_u16(self.error_type.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let status = self.status.unwrap_or(status);
         let mut response = json(status, api_json::error(self.error_type, &self.message));
         if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE {
@@ -95,7 +97,11 @@ pub(crate) fn success(data: impl FnOnce(&mut JsonWriter)) -> ApiResult {
     success_with(data, &[], &[])
 }
 
-pub(crate) fn success_with(data: impl FnOnce(&mut JsonWriter), warnings: &[String], infos: &[String]) -> ApiResult {
+pub(crate) fn success_with(
+    data: impl FnOnce(&mut JsonWriter),
+    warnings: &[String],
+    infos: &[String],
+) -> ApiResult {
     Ok(json(StatusCode::OK, api_json::success(data, warnings, infos)))
 }
 

@@ -33,14 +33,16 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> 
         };
         encoder.family(&header);
         for series in &family.series {
-            let labels: Vec<(&str, &str)> = series.labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            let labels: Vec<(&str, &str)> =
+                series.labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
             let float_label = series.le.map(|le| ("le", le));
             let plain = TextSample::new(&labels, series.value);
             encoder.sample(&TextSample { suffix: series.suffix, float_label, ..plain });
         }
     }
     let mut response = Response::new(encoder.finish().into());
-    let content_type = HeaderValue::from_str(&format.content_type(scheme)).expect("media types are valid headers");
+    let content_type =
+        HeaderValue::from_str(&format.content_type(scheme)).expect("media types are valid headers");
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
 }
@@ -99,7 +101,13 @@ fn number(w: &mut JsonWriter, value: f64) {
         w.raw(base::gofloat::format_f(value).as_bytes());
     } else {
         // protojson writes what JSON has no number for as text.
-        w.string(if value.is_nan() { "NaN" } else if value > 0.0 { "Infinity" } else { "-Infinity" });
+        w.string(if value.is_nan() {
+            "NaN"
+        } else if value > 0.0 {
+            "Infinity"
+        } else {
+            "-Infinity"
+        });
     }
 }
 
@@ -128,7 +136,9 @@ fn write_histograms(w: &mut JsonWriter, series: &[SeriesSnapshot]) {
                 number(w, of("_sum"));
                 w.key("bucket");
                 w.array(|w| {
-                    for (bucket, le) in group.iter().filter_map(|s| Some((s, s.le?))).filter(|(_, le)| le.is_finite()) {
+                    for (bucket, le) in
+                        group.iter().filter_map(|s| Some((s, s.le?))).filter(|(_, le)| le.is_finite())
+                    {
                         w.object(|w| {
                             w.key("cumulativeCount");
                             w.string(&base::gofloat::format_f(bucket.value));

@@ -48,7 +48,11 @@ pub(crate) async fn labels(State(app): State<Arc<App>>, caller: Caller, params: 
     let scope = scope(&app, &params)?;
     let view = app.store.view();
     let answer = app.compute(move || view.label_names(&caller.tenant, &scope.as_ref())).await?;
-    success_with(|w| w.array(|w| answer.values.iter().for_each(|v| w.string(v))), &warnings(answer.truncated), &[])
+    success_with(
+        |w| w.array(|w| answer.values.iter().for_each(|v| w.string(v))),
+        &warnings(answer.truncated),
+        &[],
+    )
 }
 
 pub(crate) async fn label_values(
@@ -64,7 +68,11 @@ pub(crate) async fn label_values(
     let scope = scope(&app, &params)?;
     let view = app.store.view();
     let answer = app.compute(move || view.label_values(&caller.tenant, &name, &scope.as_ref())).await?;
-    success_with(|w| w.array(|w| answer.values.iter().for_each(|v| w.string(v))), &warnings(answer.truncated), &[])
+    success_with(
+        |w| w.array(|w| answer.values.iter().for_each(|v| w.string(v))),
+        &warnings(answer.truncated),
+        &[],
+    )
 }
 
 pub(crate) async fn series(State(app): State<Arc<App>>, caller: Caller, params: Params) -> ApiResult {
@@ -73,22 +81,27 @@ pub(crate) async fn series(State(app): State<Arc<App>>, caller: Caller, params: 
     }
     let limit = params.limit()?;
     let (start_ms, end_ms) = params.time_range()?;
-    let selectors =
-        params.selectors().map_err(|e| ApiError::param("match[]", e))?;
+    let selectors = params.selectors().map_err(|e| ApiError::param("match[]", e))?;
     let scope = Scope { selectors, start_ms, end_ms, limit };
     let view = app.store.view();
     let budget = app.engine.budget().child("series", app.engine.limits().memory_bytes_per_query_max);
     let cancel = CancelToken::unbounded();
     let _hang_up = CancelOnDrop(cancel.clone());
     let answer = app.compute(move || view.series(&caller.tenant, &scope.as_ref(), &budget, &cancel)).await?;
-    success_with(|w| w.array(|w| answer.series.iter().for_each(|l| w.labels(l))), &warnings(answer.truncated), &[])
+    success_with(
+        |w| w.array(|w| answer.series.iter().for_each(|l| w.labels(l))),
+        &warnings(answer.truncated),
+        &[],
+    )
 }
 
 /// Metadata that scraped targets expose, joined with what remote writers sent.
 pub(crate) async fn metadata(State(app): State<Arc<App>>, caller: Caller, params: Params) -> ApiResult {
     let number = |name: &'static str| match params.get(name) {
         "" => Ok(None),
-        text => text.parse::<i64>().map(Some).map_err(|_| ApiError::bad_data(format!("{name} must be a number"))),
+        text => {
+            text.parse::<i64>().map(Some).map_err(|_| ApiError::bad_data(format!("{name} must be a number")))
+        }
     };
     let limit = number("limit")?.filter(|n| *n >= 0).map_or(usize::MAX, |n| n.unsigned_abs() as usize);
     let per_metric =

@@ -54,13 +54,14 @@ impl ServerTls {
         if current.0 != stamps {
             match build(&self.config, self.http2) {
                 Ok(built) => *current = (stamps, Arc::new(built)),
-                Err(error) => tracing::error!(%error, "the changed TLS files cannot be used; the old ones stay"),
+                Err(error) => {
+                    tracing::error!(%error, "the changed TLS files cannot be used; the old ones stay")
+                }
             }
         }
         Arc::clone(&current.1)
     }
 }
-
 
 fn stamps(config: &TlsServerConfig) -> Vec<Option<SystemTime>> {
     let sources = [&config.certificate, &config.key, &config.client_ca];
@@ -95,7 +96,8 @@ fn build(config: &TlsServerConfig, http2: bool) -> Result<ServerConfig, ServerTl
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     // Upstream's default lower bound is TLS 1.2, which is also the least that rustls speaks.
     let allows = |version: TlsVersion| {
-        config.min_version.is_none_or(|min| version >= min) && config.max_version.is_none_or(|max| version <= max)
+        config.min_version.is_none_or(|min| version >= min)
+            && config.max_version.is_none_or(|max| version <= max)
     };
     let mut versions = Vec::new();
     if allows(TlsVersion::Tls13) {
@@ -119,8 +121,9 @@ fn build(config: &TlsServerConfig, http2: bool) -> Result<ServerConfig, ServerTl
                 ClientAuth::VerifyIfGiven => verifier.allow_unauthenticated(),
                 _ => verifier,
             };
-            let verifier =
-                verifier.build().map_err(|e| ServerTlsError::Pem { what: "client_ca_file", cause: e.to_string() })?;
+            let verifier = verifier
+                .build()
+                .map_err(|e| ServerTlsError::Pem { what: "client_ca_file", cause: e.to_string() })?;
             builder.with_client_cert_verifier(verifier)
         }
     };

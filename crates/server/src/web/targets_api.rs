@@ -40,7 +40,8 @@ fn pool_config(app: &App, name: &str) -> Result<Arc<scrape::config::ScrapeConfig
     if name.is_empty() {
         return Err(ApiError::bad_data("no scrapePool parameter provided"));
     }
-    let missing = || ApiError::bad_data(format!("error retrieving scrape config: scrape pool {name:?} not found"));
+    let missing =
+        || ApiError::bad_data(format!("error retrieving scrape config: scrape pool {name:?} not found"));
     app.scraping.pool_config(name).ok_or_else(missing)
 }
 
@@ -144,8 +145,9 @@ pub(crate) async fn target_metadata(State(app): State<Arc<App>>, params: Params)
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let matchers = match params.get("match_target") {
         "" => Vec::new(),
-        text => ql_promql::parser::parse_metric_selector(text)
-            .map_err(|e| ApiError::param("match_target", e))?,
+        text => {
+            ql_promql::parser::parse_metric_selector(text).map_err(|e| ApiError::param("match_target", e))?
+        }
     };
     let metric = Some(params.get("metric")).filter(|m| !m.is_empty());
     let mut found: Vec<(Labels, String, Metadata)> = Vec::new();

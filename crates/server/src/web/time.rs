@@ -12,7 +12,8 @@ pub(crate) fn rfc3339(t_ms: i64) -> String {
 
 /// `20150701T201030Z`
 pub(crate) fn compact_utc(t_ms: i64) -> String {
-    Timestamp::from_millisecond(t_ms).map_or_else(|_| "0".to_owned(), |t| t.strftime("%Y%m%dT%H%M%SZ").to_string())
+    Timestamp::from_millisecond(t_ms)
+        .map_or_else(|_| "0".to_owned(), |t| t.strftime("%Y%m%dT%H%M%SZ").to_string())
 }
 
 #[cfg(test)]

@@ -63,7 +63,11 @@ pub(crate) const FLAGS: &[Flag] = &[
     value("web.max-connections", "512", "Connections open at once."),
     moot("web.max-notifications-subscribers", "16"),
     value("web.external-url", "", "The URL under which this server is reached from outside."),
-    value("web.route-prefix", "", "Path under which everything is served; that of the external URL by default."),
+    value(
+        "web.route-prefix",
+        "",
+        "Path under which everything is served; that of the external URL by default.",
+    ),
     moot("web.user-assets", ""),
     switch("web.enable-lifecycle", "false", "Allow reload and shutdown by HTTP."),
     switch("web.enable-admin-api", "false", "Allow deletion and snapshots by HTTP."),
@@ -171,7 +175,8 @@ impl FlagValues {
     pub(crate) fn read(matches: &ArgMatches) -> Self {
         let mut values = BTreeMap::new();
         for flag in FLAGS {
-            let given: Option<Vec<String>> = matches.get_many::<String>(flag.name).map(|all| all.cloned().collect());
+            let given: Option<Vec<String>> =
+                matches.get_many::<String>(flag.name).map(|all| all.cloned().collect());
             let negated = flag.kind == FlagKind::Switch && matches.get_flag(&format!("no-{}", flag.name));
             let value = match (given, negated) {
                 (_, true) => vec!["false".to_owned()],
