@@ -1,5 +1,9 @@
 use std::collections::BTreeMap;
 
+use base::Rng;
+use model::regex::GoRegex;
+use model::relabel::RelabelAction;
+
 use super::*;
 
 fn alert(name: &str) -> Notification {
@@ -144,4 +148,79 @@ fn targets_become_urls() {
         assert_eq!(found.active, [expected], "{prefix}");
     }
     assert!(discovered([&target("am/x")], "http", "", &[]).is_err());
+}
+
+fn relabel_rule(
+    action: RelabelAction,
+    source: &str,
+    regex: &str,
+    target: &str,
+    replacement: &str,
+) -> RelabelConfig {
+    RelabelConfig {
+        source_labels: vec![source.to_owned()],
+        regex: GoRegex::new_anchored(regex).unwrap(),
+        target_label: target.to_owned(),
+        replacement: replacement.to_owned(),
+        action,
+        ..RelabelConfig::default()
+    }
+}
+
+#[test]
+fn alerts_are_relabelled_for_all_and_for_each_set() {
+    let mut notifier = Notifier::new(NotifierOptions::default());
+    let for_all = vec![
+        relabel_rule(RelabelAction::Drop, "alertname", "Watchdog", "", ""),
+        relabel_rule(RelabelAction::Replace, "region", "(.*)", "zone", "${1}-1"),
+    ];
+    let only_b = relabel_rule(RelabelAction::Keep, "alertname", "B", "", "");
+    let sets = vec![set("0"), SetConfig { alert_relabel: vec![only_b], ..set("1") }];
+    notifier.apply(Labels::from_pairs([("region", "eu"), ("alertname", "never")]), for_all, sets);
+    notifier.sync("0", urls(&["http://a/"]));
+    notifier.sync("1", urls(&["http://b/"]));
+    notifier.send(&[alert("A"), alert("B"), alert("Watchdog")]);
+    let mut got = Vec::new();
+    for id in notifier.ready() {
+        let batch = notifier.next_batch(id).unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&batch.body).unwrap();
+        let labels: Vec<String> =
+            body.as_array().unwrap().iter().map(|alert| alert["labels"].to_string()).collect();
+        got.push((batch.url, labels));
+    }
+    let a = r#"{"alertname":"A","region":"eu","zone":"eu-1"}"#.to_owned();
+    let b = r#"{"alertname":"B","region":"eu","zone":"eu-1"}"#.to_owned();
+    assert_eq!(got, [("http://a/".to_owned(), vec![a, b.clone()]), ("http://b/".to_owned(), vec![b])]);
+}
+
+#[test]
+fn every_alert_is_queued_sent_or_counted_as_dropped() {
+    for seed in 0..200 {
+        let mut rng = Rng::new(seed);
+        let mut notifier = notifier(7, 3, seed % 2 == 0);
+        let mut given = 0;
+        let mut on_the_way = None;
+        for _ in 0..100 {
+            match rng.below(3) {
+                0 => {
+                    let n = usize::try_from(rng.below(12)).unwrap();
+                    notifier.send(&alerts(0, n));
+                    given += n as u64;
+                }
+                1 if on_the_way.is_none() => {
+                    on_the_way = notifier.ready().first().copied();
+                    on_the_way.map(|id| notifier.next_batch(id));
+                }
+                _ => {
+                    let outcome = if rng.one_in(2) { SendOutcome::Accepted } else { SendOutcome::Failed };
+                    if let Some(id) = on_the_way.take() {
+                        notifier.on_result(id, outcome);
+                    }
+                }
+            }
+            let counters = &notifier.counters()[0];
+            let known = counters.sent + counters.dropped() + (counters.queued + counters.on_the_way) as u64;
+            assert_eq!((known, counters.queued <= 7), (given, true), "seed {seed}");
+        }
+    }
 }
