@@ -89,7 +89,12 @@ scripts! {
     trig_functions = "trig_functions",
     type_and_unit = "type_and_unit",
     ] ours: [
+    our_evaluation = "evaluation",
     our_histograms = "histograms",
+    peer_aggregations = "peer_aggregations",
+    peer_binary = "peer_binary",
+    peer_functions = "peer_functions",
+    peer_subqueries = "peer_subqueries",
     ]
 }
 
