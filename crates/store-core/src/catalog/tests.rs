@@ -201,6 +201,37 @@ fn a_commit_whose_outcome_was_unknown_is_settled_by_the_next() {
     }
 }
 
+#[test]
+fn parts_of_attempts_that_failed_are_deleted_before_the_next_commit() {
+    let vfs = MemVfs::default();
+    let catalog = open(&vfs);
+    let store = blobs(&vfs);
+    let keys = || store.list("parts/").unwrap().into_iter().map(|o| o.key).collect::<Vec<_>>();
+    let key_of = |meta: &PartMeta| PartKey { id: meta.id, key: meta.key() };
+    let fail_next = |nth: u64| {
+        vfs.set_plan(FaultPlan { fail_change: Some(vfs.n_changes() + nth), ..FaultPlan::default() });
+    };
+    let (given_up, used) = (cut(&*store, 1), cut(&*store, 2));
+    catalog.discard(&[key_of(&used), key_of(&given_up)]);
+    // While it cannot be deleted, nothing is committed.
+    fail_next(0);
+    assert!(catalog.commit(Txn { add: vec![used.clone()], ..Txn::default() }).is_err());
+    assert_eq!(keys().len(), 2);
+    catalog.commit(Txn { add: vec![used.clone()], ..Txn::default() }).unwrap();
+    assert_eq!(keys(), [used.key()]);
+    // A commit that failed takes its parts back by itself.
+    let failed = cut(&*store, 3);
+    fail_next(0);
+    assert!(catalog.commit(Txn { add: vec![failed], ..Txn::default() }).is_err());
+    assert_eq!(keys().len(), 2);
+    catalog.commit(Txn::default()).unwrap();
+    assert_eq!(keys(), [used.key()]);
+    // What is visible is never deleted.
+    catalog.discard(&[key_of(&used)]);
+    catalog.commit(Txn::default()).unwrap();
+    assert_eq!(keys(), [used.key()]);
+}
+
 fn header_of(meta: &PartMeta, replaces: Vec<PartId>, completes: bool) -> PartHeader {
     PartHeader {
         id: meta.id,

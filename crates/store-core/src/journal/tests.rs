@@ -278,3 +278,17 @@ fn the_weakened_mode_loses_only_what_it_says() {
     }
     assert!(n_lost > 0, "the simulated disk never lost what was not synced");
 }
+
+/// A process that is killed leaves bytes that can be read and are not durable yet.
+#[test]
+fn what_a_restart_has_read_is_durable() {
+    let weak = SyncMode::AckBeforeFsyncMayLose { bytes: u64::MAX };
+    for seed in 0..30 {
+        let vfs = FaultVfs::new(seed, FaultPlan::default());
+        let options = JournalOptions { sync: weak, ..JournalOptions::default() };
+        append(&open_with(&vfs, options), 0..20);
+        assert_eq!(all(&open(&vfs), 0), numbered(0..20));
+        let journal = open(&vfs.crash());
+        assert_eq!((all(&journal, 0), journal.recovery().is_clean()), (numbered(0..20), true));
+    }
+}
