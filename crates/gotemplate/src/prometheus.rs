@@ -4,11 +4,11 @@ mod host;
 mod humanize;
 
 use model::Labels;
+use model::regex::GoRegex;
 
 use crate::escape::escape_url_query;
 use crate::exec::Limits;
 use crate::function::{CallError, Function, Functions, Param};
-use crate::regexp::{InvalidPattern, Pattern};
 use crate::set::{MissingKey, TemplateError, TemplateSet};
 use crate::time::GoTime;
 use crate::value::{Object, SafeKind, Value};
@@ -320,9 +320,6 @@ fn add_number_functions(functions: &mut Functions<'_>, now_ms: i64) {
 fn add_text_functions(functions: &mut Functions<'_>) {
     let on_text =
         |body: fn(&str) -> String| Function::new(&[Param::Str], move |args| Ok(body(text(args, 0)).into()));
-    let compiled = |pattern: &str, shown: fn(&InvalidPattern) -> String| {
-        Pattern::new(pattern).map_err(|error| CallError::new(shown(&error)))
-    };
     functions
         .add("title", on_text(title_case))
         .add("toUpper", on_text(str::to_uppercase))
@@ -338,15 +335,15 @@ fn add_text_functions(functions: &mut Functions<'_>) {
         )
         .add(
             "match",
-            Function::new(&[Param::Str, Param::Str], move |args| {
-                let pattern = compiled(text(args, 0), InvalidPattern::to_string)?;
+            Function::new(&[Param::Str, Param::Str], |args| {
+                let pattern = GoRegex::new(text(args, 0)).map_err(|error| CallError::new(error.0))?;
                 Ok(Value::Bool(pattern.is_match(text(args, 1))))
             }),
         )
         .add(
             "reReplaceAll",
-            Function::new(&[Param::Str, Param::Str, Param::Str], move |args| {
-                let pattern = compiled(text(args, 0), InvalidPattern::must_compile_text)?;
+            Function::new(&[Param::Str, Param::Str, Param::Str], |args| {
+                let pattern = must_compile(text(args, 0))?;
                 Ok(pattern.replace_all(text(args, 2), text(args, 1)).into())
             }),
         )
@@ -357,6 +354,11 @@ fn add_text_functions(functions: &mut Functions<'_>) {
                 Ok(Value::any_map(named))
             }),
         );
+}
+
+/// Compiles a pattern, refusing with the text of `regexp.MustCompile`'s panic.
+pub fn must_compile(pattern: &str) -> Result<GoRegex, CallError> {
+    GoRegex::new(pattern).map_err(|error| CallError::new(format!("regexp: Compile(`{pattern}`): {error}")))
 }
 
 /// Upper case for the first letter of every word, the rest left as it is.

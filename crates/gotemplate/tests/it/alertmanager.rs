@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use gotemplate::{CallError, Function, Functions, GoTime, Object, Param, Pattern, SafeKind, Value};
+use gotemplate::{CallError, Function, Functions, GoTime, Object, Param, SafeKind, Value};
+use model::regex::GoRegex;
 use serde_json::Value as Json;
 
 #[derive(Debug)]
@@ -192,7 +193,7 @@ pub(crate) fn functions() -> Functions<'static> {
         .add(
             "match",
             Function::new(&[Param::Str, Param::Str], |args| {
-                let pattern = Pattern::new(text(args, 0)).map_err(|e| CallError::new(e.to_string()))?;
+                let pattern = GoRegex::new(text(args, 0)).map_err(|e| CallError::new(e.to_string()))?;
                 Ok(Value::Bool(pattern.is_match(text(args, 1))))
             }),
         )
@@ -201,8 +202,7 @@ pub(crate) fn functions() -> Functions<'static> {
         .add(
             "reReplaceAll",
             Function::new(&[Param::Str, Param::Str, Param::Str], |args| {
-                let pattern =
-                    Pattern::new(text(args, 0)).map_err(|e| CallError::new(e.must_compile_text()))?;
+                let pattern = gotemplate::prometheus::must_compile(text(args, 0))?;
                 Ok(pattern.replace_all(text(args, 2), text(args, 1)).into())
             }),
         )
