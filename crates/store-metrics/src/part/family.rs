@@ -166,7 +166,10 @@ impl PartFamily for MetricsFamily {
         for input in &mut opened {
             input.load_pairs()?;
         }
-        let builder = PartBuilder::new(out, &symbols, Effort::Merge)?;
+        // The first merge is of pages so short that strong compression gains little, and is soon merged
+        // again.
+        let effort = if ctx.level <= 1 { Effort::Hot } else { Effort::Merge };
+        let builder = PartBuilder::new(out, &symbols, effort)?;
         merge_series(&mut opened, builder, ctx)
     }
 

@@ -32,6 +32,13 @@ pub(crate) struct MetricsPart {
     by_kind: [Vec<BlockRef>; 12],
 }
 
+impl AtHand {
+    /// What it takes itself; what it keeps is the cache's or small.
+    pub(crate) fn heap_bytes(&self) -> u64 {
+        ((self.pages.0.len() + self.times.0.len()) * size_of::<RwLock<Option<Arc<()>>>>()) as u64
+    }
+}
+
 /// Things that are loaded when first asked for.
 #[derive(Debug)]
 struct Slots<T>(Box<[RwLock<Option<Arc<T>>>]>);

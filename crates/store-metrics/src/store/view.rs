@@ -185,6 +185,7 @@ impl Selecting<'_> {
             return Ok(());
         }
         let index = Arc::clone(&selected.at_hand.index);
+        self.charge.grow(selected.at_hand.heap_bytes())?;
         let number = self.parts.len() as u32;
         self.parts.push(selected);
         let mut fresh: Vec<(u32, SeriesId)> = Vec::new();

@@ -32,9 +32,12 @@ fn copy_files(from: &dyn Vfs, from_dir: &Path, to: &dyn Vfs, to_dir: &Path) {
     to.sync_dir(to_dir).unwrap();
 }
 
+/// The value of a series at a step.
+type Value = Box<dyn Fn(i32) -> f64>;
+
 /// Every codec, every kind of entry.
 fn first_batch(bench: &Bench) -> SeriesBatch {
-    let values: [(&str, Box<dyn Fn(i32) -> f64>); 6] = [
+    let values: [(&str, Value); 6] = [
         ("constant", Box::new(|_| 42.0)),
         ("counter", Box::new(|i| f64::from(i * 7 + i % 3))),
         ("gauge", Box::new(|i| f64::from((i * 37) % 101) / 100.0)),
