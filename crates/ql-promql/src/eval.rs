@@ -45,7 +45,7 @@ use crate::eval::plan::Node;
 use crate::eval::tally::{HeldSamples, Tally};
 use crate::functions::drop_metric_name;
 use crate::query::{EngineOptions, EvalContext, QueryKind, QueryOutput, QueryParams};
-use crate::source::SeriesSource;
+use crate::source::{SeriesBuffer, SeriesSource};
 use crate::value::{MatrixSeries, SampleValue, Value, VectorSample};
 
 /// The most steps a query or subquery may have. A row of that many takes half a gigabyte, and every
@@ -189,23 +189,24 @@ fn to_matrix(block: &Block, grid: Grid) -> Vec<MatrixSeries> {
 }
 
 /// Removes staleness markers from a series that was just read: no window shows them.
-pub(crate) fn drop_stale_markers(buffer: &mut crate::source::SeriesBuffer) {
-    if !buffer.float_values.iter().any(|value| is_stale_nan(*value)) {
-        return;
+pub(crate) fn drop_stale_markers(buffer: &mut SeriesBuffer) {
+    if buffer.float_values.iter().any(|value| is_stale_nan(*value)) {
+        let stale: Vec<bool> = buffer.float_values.iter().map(|value| is_stale_nan(*value)).collect();
+        drop_marked(&mut buffer.float_ts, &stale);
+        drop_marked(&mut buffer.float_values, &stale);
+        drop_marked(&mut buffer.float_st, &stale);
     }
-    let mut kept = 0;
-    for idx in 0..buffer.float_values.len() {
-        if is_stale_nan(buffer.float_values[idx]) {
-            continue;
-        }
-        buffer.float_values[kept] = buffer.float_values[idx];
-        buffer.float_ts[kept] = buffer.float_ts[idx];
-        if !buffer.float_st.is_empty() {
-            buffer.float_st[kept] = buffer.float_st[idx];
-        }
-        kept += 1;
+    if buffer.histograms.iter().any(|histogram| histogram.is_stale_marker()) {
+        let stale: Vec<bool> =
+            buffer.histograms.iter().map(|histogram| histogram.is_stale_marker()).collect();
+        drop_marked(&mut buffer.histogram_ts, &stale);
+        drop_marked(&mut buffer.histograms, &stale);
+        drop_marked(&mut buffer.histogram_st, &stale);
     }
-    buffer.float_values.truncate(kept);
-    buffer.float_ts.truncate(kept);
-    buffer.float_st.truncate(kept);
+}
+
+/// Removes the entries of a column that are marked; a column may be empty.
+fn drop_marked<T>(column: &mut Vec<T>, marked: &[bool]) {
+    let mut marks = marked.iter();
+    column.retain(|_| marks.next() == Some(&false));
 }

@@ -112,11 +112,11 @@ impl Evaluator<'_> {
     ) -> Result<(Block, Grid), EvalError> {
         let step_ms =
             if subquery.step_ms > 0 { subquery.step_ms } else { self.options.no_step_subquery_interval_ms };
-        let before_ms = subquery.reference_ms(grid.start_ms) - subquery.range_ms;
+        let before_ms = subquery.reference_ms(grid.start_ms).saturating_sub(subquery.range_ms);
         // The first multiple of the step after the start of the first window.
         let mut start_ms = step_ms * (before_ms / step_ms);
         if start_ms <= before_ms {
-            start_ms += step_ms;
+            start_ms = start_ms.saturating_add(step_ms);
         }
         let inner = Grid::new(start_ms, subquery.reference_ms(grid.end_ms()), step_ms);
         if inner.n_steps > STEPS_MAX {

@@ -45,7 +45,7 @@ pub(crate) struct Selector<'a> {
 impl Selector<'_> {
     /// The time whose data the selector means when it is evaluated at `t_ms`.
     pub(crate) fn reference_ms(&self, t_ms: i64) -> i64 {
-        self.at_ms.unwrap_or(t_ms) - self.offset_ms
+        self.at_ms.unwrap_or(t_ms).saturating_sub(self.offset_ms)
     }
 }
 
@@ -67,7 +67,7 @@ pub(crate) struct SubqueryNode<'a> {
 
 impl SubqueryNode<'_> {
     pub(crate) fn reference_ms(&self, t_ms: i64) -> i64 {
-        self.at_ms.unwrap_or(t_ms) - self.offset_ms
+        self.at_ms.unwrap_or(t_ms).saturating_sub(self.offset_ms)
     }
 }
 

@@ -169,7 +169,7 @@ impl Evaluator<'_> {
     ) -> Result<Vec<MatrixSeries>, EvalError> {
         let selector = &matrix.selector;
         let end_ms = selector.reference_ms(grid.start_ms);
-        let start_ms = end_ms - matrix.range_ms;
+        let start_ms = end_ms.saturating_sub(matrix.range_ms);
         let extended = selector.anchored || selector.smoothed;
         let before_ms = matrix.range_ms + if extended { self.lookback_ms } else { 0 };
         let after_ms = if selector.smoothed { self.lookback_ms } else { 0 };

@@ -26,8 +26,8 @@ enum Around {
 
 /// Finds the samples around `at_ms` among those less than `lookback_ms` before or at most that after.
 fn around(times: &[i64], at_ms: i64, lookback_ms: i64) -> Around {
-    let start = times.partition_point(|t_ms| *t_ms <= at_ms - lookback_ms);
-    let end = times.partition_point(|t_ms| *t_ms <= at_ms + lookback_ms);
+    let start = times.partition_point(|t_ms| *t_ms <= at_ms.saturating_sub(lookback_ms));
+    let end = times.partition_point(|t_ms| *t_ms <= at_ms.saturating_add(lookback_ms));
     let next = start + times[start..end].partition_point(|t_ms| *t_ms < at_ms);
     match (next > start, next < end) {
         (_, true) if times[next] == at_ms => Around::At(next),
@@ -38,8 +38,8 @@ fn around(times: &[i64], at_ms: i64, lookback_ms: i64) -> Around {
 }
 
 fn any_near(times: &[i64], at_ms: i64, lookback_ms: i64) -> bool {
-    let start = times.partition_point(|t_ms| *t_ms <= at_ms - lookback_ms);
-    times.get(start).is_some_and(|t_ms| *t_ms <= at_ms + lookback_ms)
+    let start = times.partition_point(|t_ms| *t_ms <= at_ms.saturating_sub(lookback_ms));
+    times.get(start).is_some_and(|t_ms| *t_ms <= at_ms.saturating_add(lookback_ms))
 }
 
 impl Evaluator<'_> {

@@ -122,7 +122,7 @@ impl Tally {
             return;
         }
         for (step, read) in part.read_per_step.iter().enumerate().filter(|(_, read)| **read > 0) {
-            let at_ms = inner.time_ms(step) + shift.offset_ms;
+            let at_ms = inner.time_ms(step).saturating_add(shift.offset_ms);
             let Some(target) = step_seeing(outer, at_ms, shift.range_ms) else { continue };
             self.read += read;
             if let Some(at) = self.read_per_step.get_mut(target) {
@@ -155,7 +155,7 @@ pub(crate) struct SubqueryShift {
 /// The first step of `outer` at or after `at_ms`, or its last, if that step's window of `range_ms`
 /// (0 for any) holds `at_ms`.
 fn step_seeing(outer: Grid, at_ms: i64, range_ms: i64) -> Option<usize> {
-    let behind_ms = at_ms - outer.start_ms;
+    let behind_ms = at_ms.saturating_sub(outer.start_ms);
     let step = if behind_ms <= 0 { 0 } else { (behind_ms + outer.step_ms - 1) / outer.step_ms };
     let step = usize::try_from(step).ok()?.min(outer.n_steps.saturating_sub(1));
     (range_ms == 0 || at_ms > outer.time_ms(step) - range_ms).then_some(step)

@@ -50,7 +50,7 @@ struct WindowCall<'a> {
 
 impl WindowCall<'_> {
     fn end_ms(&self, step: usize) -> i64 {
-        self.fixed_end_ms.unwrap_or_else(|| self.grid.time_ms(step)) - self.offset_ms
+        self.fixed_end_ms.unwrap_or_else(|| self.grid.time_ms(step)).saturating_sub(self.offset_ms)
     }
 
     /// How far before and after the range samples are shown to the function.
@@ -335,10 +335,11 @@ fn slide(
     let (mut n_out, mut shown) = (0, 0);
     for step in 0..call.grid.n_steps {
         let end_ms = call.end_ms(step);
-        let start_ms = end_ms - call.range_ms;
-        let shown_from_ms = start_ms - before_ms;
-        floats.advance(&buffer.float_ts, shown_from_ms, end_ms + after_ms);
-        histograms.advance(&buffer.histogram_ts, shown_from_ms, end_ms + after_ms);
+        let start_ms = end_ms.saturating_sub(call.range_ms);
+        let (shown_from_ms, shown_until_ms) =
+            (start_ms.saturating_sub(before_ms), end_ms.saturating_add(after_ms));
+        floats.advance(&buffer.float_ts, shown_from_ms, shown_until_ms);
+        histograms.advance(&buffer.histogram_ts, shown_from_ms, shown_until_ms);
         let window = Window {
             first_float: floats.start,
             float_ts: floats.of(&buffer.float_ts),
@@ -355,7 +356,7 @@ fn slide(
             shown = 0;
             continue;
         }
-        shown = count_window(call, &window, step, end_ms + after_ms, tally);
+        shown = count_window(call, &window, step, shown_until_ms, tally);
         held.touch(shown)?;
         let mut context = WindowContext {
             labels,

@@ -173,3 +173,26 @@ fn deep_expressions_fit_the_stack_of_a_thread() {
         evaluate(&EngineOptions::default(), &params, &source(), &EvalContext::unbounded()).unwrap();
     }
 }
+
+#[test]
+fn times_at_the_ends_of_time_do_no_harm() {
+    for at in ["9223372036854775", "-9223372036854775"] {
+        for query in [
+            "m @ AT offset 100y",
+            "m @ AT offset -100y",
+            "sum_over_time(m[100y] @ AT)",
+            "rate(m[100y] @ AT smoothed)",
+            "m @ AT smoothed",
+            "sum_over_time(m[100y:50y] @ AT)",
+            "sum_over_time(m[100y:50y] @ AT offset -200y)",
+            "timestamp(m @ AT offset -1s)",
+        ] {
+            let query = query.replace("AT", at);
+            let expr = parse(&query);
+            for t_ms in [0, i64::MAX / 1000, i64::MIN / 1000] {
+                let params = QueryParams::instant(&expr, t_ms);
+                evaluate(&EngineOptions::default(), &params, &source(), &EvalContext::unbounded()).unwrap();
+            }
+        }
+    }
+}
