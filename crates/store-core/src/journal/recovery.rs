@@ -158,6 +158,8 @@ fn finish_last(found: &mut Found, name: String, scan: &Scan) {
     found.report.torn = Some(TornTail { segment: name, at_byte: damage.at as u64, cut_bytes });
     found.end = damage.missing_from.max(last.base);
     found.report.len_bytes -= cut_bytes;
+    // Intact records behind the cut were never acknowledged and go with it.
+    found.report.n_records -= scan.n_records - damage.n_before;
     last.len_bytes = damage.at as u64;
     last.end = found.end;
 }

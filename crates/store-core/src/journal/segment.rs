@@ -74,6 +74,8 @@ pub(super) fn parse_file_name(name: &str) -> Option<(Offset, u32)> {
 pub(super) struct Damage {
     pub(super) at: usize,
     pub(super) len: usize,
+    /// How many intact records the segment has before it.
+    pub(super) n_before: u64,
     /// The offsets that are missing: from the one that should follow to the one that does. Empty at the
     /// end of a segment, where nothing follows.
     pub(super) missing_from: Offset,
@@ -121,6 +123,7 @@ pub(super) fn scan(
             scan.damages.push(Damage {
                 at,
                 len: next - at,
+                n_before: scan.n_records,
                 missing_from: Offset(expected),
                 missing_to: found.as_ref().map(|(h, _)| Offset(h.seq)),
             });

@@ -130,6 +130,7 @@ fn every_crash_keeps_what_was_acknowledged_and_invents_nothing() {
             let journal = open(&vfs);
             assert!(journal.recovery().is_clean(), "seed {seed}: {:?}", journal.recovery());
             let found = all(&journal, 0);
+            assert_eq!(found.len() as u64, journal.recovery().n_records, "seed {seed}");
             for record in &acknowledged {
                 assert!(found.contains(record), "seed {seed}, life {life}: lost {record:?}");
             }
