@@ -388,7 +388,7 @@ fn facts(settings: &Settings, clock: &dyn Clock) -> StatusFacts {
         host_name: host_name(),
         server_timezone: "UTC".to_owned(),
         storage_retention: shown.join(" or "),
-        features: BTreeMap::new(),
+        features: crate::features::features(settings),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The `sextant` binary: subcommands, nothing else.
 
+mod features;
 mod launch;
 mod prometheus;
 

@@ -160,3 +160,10 @@ fn features(flags: &FlagValues, settings: &mut Settings) {
         settings.features_enabled.push(name.to_owned());
     }
 }
+
+/// The settings of a command line without flags.
+#[cfg(test)]
+pub(crate) fn default_settings() -> Settings {
+    let matches = flags::augment(Command::new("prometheus")).get_matches_from(["prometheus"]);
+    settings(&FlagValues::read(&matches)).expect("the defaults are valid")
+}
