@@ -19,12 +19,12 @@ fn check<S: Subject>(n_seeds: u64) -> Result<(), SimFailure> {
 
 #[test]
 fn the_toy_store_keeps_its_promises_under_every_seed() -> Result<(), SimFailure> {
-    check::<ToyStore>(100)
+    check::<ToyStore>(80)
 }
 
 #[test]
 fn the_metrics_store_keeps_its_promises_under_every_seed() -> Result<(), SimFailure> {
-    check::<MetricSubject>(50)
+    check::<MetricSubject>(40)
 }
 
 #[test]
