@@ -253,6 +253,10 @@ impl Group {
     /// Evaluates all rules at `slot_ms`.
     pub fn evaluate(&self, slot_ms: i64, with: Equipment<'_>) -> IterationReport {
         let _running = self.running.lock();
+        // The work may have waited for a thread while a reload replaced the group.
+        if self.stopped.load(Ordering::Acquire) {
+            return IterationReport::default();
+        }
         let started_ns = with.clock.monotonic_ns();
         let at_ms = with.clock.now_ms();
         let samples = AtomicU64::new(0);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::query::Hands;
 
 #[test]
 fn series_that_vanish_turn_stale() {
@@ -159,4 +160,62 @@ fn independent_rules_run_side_by_side() {
         load(&manager, vec![group("g", rules)], 0);
         assert_eq!(manager.group_handles()[0].batches(), expected, "{name}");
     }
+}
+
+/// A thread for each piece of work.
+struct Threads;
+
+impl Hands for Threads {
+    fn run(&self, n: usize, work: &(dyn Fn(usize) + Sync)) {
+        std::thread::scope(|scope| {
+            for idx in 0..n {
+                scope.spawn(move || work(idx));
+            }
+        });
+    }
+}
+
+#[test]
+fn side_by_side_or_in_turn_gives_the_same() {
+    let evaluated = |concurrent_evals: bool, hands: &dyn Hands| {
+        let world = World::new(MINUTE_MS, &[r#"m{i="a"} 1+1x9"#, r#"m{i="b"} 5+2x9"#]);
+        let mut rules: Vec<RuleConfig> =
+            (0..20).map(|n| record(&format!("r{n}"), &format!("m * {n}"), &[])).collect();
+        rules.extend(
+            (0..20).map(|n| record(&format!("s{n}"), &format!("r{n} + on (i) group_left () m"), &[])),
+        );
+        rules.push(alert("A", "s3 > 10", AlertSpec::default()));
+        let manager = RuleManager::new(RuleOptions { concurrent_evals, ..options() });
+        load(&manager, Vec::new(), 0);
+        load(&manager, vec![group("g", rules)], 0);
+        let group = manager.group_handles().remove(0);
+        assert_eq!(group.batches().is_empty(), !concurrent_evals);
+        let mut written = Vec::new();
+        for minute in 0..5 {
+            world.clock.set_ms(minute * MINUTE_MS);
+            let report = group.evaluate(minute * MINUTE_MS, Equipment { hands, ..world.equipment() });
+            assert_eq!((report.failures.len(), report.rule_durations_ns.len()), (0, 41));
+            let mut now = std::mem::take(&mut *world.written.lock());
+            now.sort();
+            written.push(now);
+        }
+        written
+    };
+    let in_turn = evaluated(false, &OneHand);
+    assert!(in_turn.iter().all(|written| written.len() >= 80));
+    assert_eq!(evaluated(true, &Threads), in_turn);
+    assert_eq!(evaluated(true, &OneHand), in_turn);
+}
+
+#[test]
+fn work_that_a_reload_overtook_does_nothing() {
+    let world = World::new(MINUTE_MS, &["a 1x99"]);
+    let (manager, _) = running(group("g", vec![record("r", "a", &[])]));
+    let due_ms = manager.next_due_ms().unwrap();
+    let work = manager.due(due_ms).pop().unwrap();
+    load(&manager, vec![group("g", vec![record("r", "a + 1", &[])])], due_ms);
+    let DueWork::Evaluate(eval) = work else { panic!("a group is due") };
+    eval.run(world.equipment());
+    assert!(world.written.lock().is_empty());
+    assert!(manager.next_due_ms().is_some_and(|next_ms| next_ms > due_ms));
 }
