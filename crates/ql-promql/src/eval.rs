@@ -52,6 +52,9 @@ use crate::value::{MatrixSeries, SampleValue, Value, VectorSample};
 /// budget refuses it earlier.
 pub(crate) const STEPS_MAX: usize = 1 << 26;
 
+/// A time and a float.
+const RESULT_BYTES_PER_SAMPLE: u64 = 16;
+
 /// Evaluates one query. Results are complete or an error; nothing is truncated here.
 pub fn evaluate(
     options: &EngineOptions,
@@ -127,6 +130,9 @@ fn top_level(
         _ => {
             let mut block = evaluator.eval(node, grid)?;
             end_names(evaluator, &mut block)?;
+            // The result is a copy of the columns.
+            let result_bytes = block.n_samples() as u64 * RESULT_BYTES_PER_SAMPLE;
+            let _room = evaluator.context.budget.charge(result_bytes)?;
             match params.kind {
                 QueryKind::Range { .. } => Value::Matrix(to_matrix(&block, grid)),
                 QueryKind::Instant { .. } => to_instant(params.expr, &block, t_ms),

@@ -97,12 +97,12 @@ impl Evaluator<'_> {
         for group in 0..groups.n_groups {
             if group % GROUPS_PER_CHECK == 0 {
                 self.context.cancel.check()?;
-                join.out.settle(&self.context.budget)?;
+                join.settle(&self.context.budget)?;
             }
             join.group(group)?;
         }
         join.remarks.annotate(node.op, &mut self.annotations, node.position);
-        Ok(join.out)
+        Ok(join.finish())
     }
 }
 

@@ -215,7 +215,7 @@ impl Block {
     /// Samples as upstream counts them: one per float, a histogram by its size.
     pub(crate) fn n_samples(&self) -> usize {
         let floats: usize = self.present.iter().map(|word| word.count_ones() as usize).sum();
-        let histograms: usize = self.histograms.iter().flatten().map(|(_, h)| histogram_samples(h)).sum();
+        let histograms: usize = self.histograms.iter().flatten().map(|(_, h)| h.sample_weight()).sum();
         floats + histograms
     }
 
@@ -353,19 +353,6 @@ impl Block {
         Ok(())
     }
 }
-
-/// How many samples upstream counts a histogram for: 16 bytes each, rounded.
-pub(crate) fn histogram_samples(h: &FloatHistogram) -> usize {
-    let elements = h.positive_spans.len()
-        + h.negative_spans.len()
-        + h.positive_buckets.len()
-        + h.negative_buckets.len()
-        + h.custom_values.len();
-    (HISTOGRAM_STRUCT_BYTES + elements * 8 + 8) / 16
-}
-
-/// The fixed part of upstream's histogram.
-const HISTOGRAM_STRUCT_BYTES: usize = 168;
 
 #[cfg(test)]
 mod tests {

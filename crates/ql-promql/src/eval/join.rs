@@ -1,5 +1,6 @@
 //! Arithmetic and comparisons between vectors: partners are found by match group.
 
+use base::{Budget, BudgetExceeded};
 use hashbrown::HashMap;
 use model::Labels;
 
@@ -28,7 +29,10 @@ pub(crate) struct Join<'a> {
     many_any: Vec<u64>,
     one_any: Vec<u64>,
     drops_name_now: bool,
-    pub(crate) out: Block,
+    out: Block,
+    /// For each row of `out`, where upstream would put it: after the elements of the "many" side
+    /// come those that only the "one" side has.
+    places: Vec<(bool, usize)>,
     pub(crate) remarks: Remarks,
 }
 
@@ -67,8 +71,23 @@ impl<'a> Join<'a> {
             one_any: any(one),
             drops_name_now: immediate_name_removal && node.return_bool,
             out: Block::new(left.n_steps()),
+            places: Vec::new(),
             remarks: Remarks::default(),
         }
+    }
+
+    /// The result, whose rows are in upstream's order if there is a single step.
+    pub(crate) fn finish(mut self) -> Block {
+        if self.out.n_steps() == 1 {
+            let mut order: Vec<usize> = (0..self.out.n_rows()).collect();
+            order.sort_by_key(|row| self.places[*row]);
+            self.out.reorder(&order);
+        }
+        self.out
+    }
+
+    pub(crate) fn settle(&mut self, budget: &Budget) -> Result<(), BudgetExceeded> {
+        self.out.settle(budget)
     }
 
     fn fills(&self) -> bool {
@@ -105,6 +124,7 @@ impl<'a> Join<'a> {
                 self.check_unique(&mut taken, &labels, *many_row, one_row)?;
             }
             let row = self.out.push_row(labels, self.node.return_bool);
+            self.places.push((false, *many_row));
             if self.many.histograms(*many_row).is_empty()
                 && self.one.histograms(one_row).is_empty()
                 && !self.trims()
@@ -121,6 +141,7 @@ impl<'a> Join<'a> {
             }
             if self.out.row_is_empty(row) {
                 self.out.pop_row();
+                self.places.pop();
             }
         }
         Ok(())
@@ -233,6 +254,7 @@ impl<'a> Join<'a> {
             None => {
                 let labels = self.pair_labels(many_row, one_row);
                 let row = self.out.push_row(labels, self.node.return_bool);
+                self.places.push(many_row.map_or((true, one_row.unwrap_or(0)), |many| (false, many)));
                 rows.by_pair.insert((many_row, one_row), row);
                 row
             }

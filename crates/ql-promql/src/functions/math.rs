@@ -1,17 +1,12 @@
-//! Arithmetic with Go's conventions: compensated sums, modulo, powers, minima with NaN.
+//! Arithmetic with Go's conventions: compensated sums, quantiles, minima with NaN.
 
-/// One step of Kahan's summation in Neumaier's form: the new sum and compensation.
+use model::histogram::kahan_add;
+
+/// One step of a compensated sum: the new sum and compensation.
 #[inline]
-pub(crate) fn kahan_inc(inc: f64, sum: f64, c: f64) -> (f64, f64) {
-    let t = sum + inc;
-    let c = if t.is_infinite() {
-        0.0
-    } else if sum.abs() >= inc.abs() {
-        c + ((sum - t) + inc)
-    } else {
-        c + ((inc - t) + sum)
-    };
-    (t, c)
+pub(crate) fn kahan_inc(inc: f64, mut sum: f64, mut c: f64) -> (f64, f64) {
+    kahan_add(inc, &mut sum, &mut c);
+    (sum, c)
 }
 
 /// Go's `math.Min`: NaN if either is, and -0 below 0.
