@@ -74,7 +74,7 @@ impl Default for StoreOptions {
             limits: Limits::default(),
             retention: RetentionOptions::default(),
             cut_interval_ms: 5 * 60_000,
-            cut_journal_bytes: 32 << 20,
+            cut_journal_bytes: 16 << 20,
             cut_live_bytes: 64 << 20,
             idle_series_ms: 15 * 60_000,
             budget: Budget::unlimited(),
