@@ -152,7 +152,9 @@ pub fn expand_html(
     data: &Value,
     environment: Environment<'_>,
 ) -> Result<String, ExpandError> {
-    let mut set = TemplateSet::new(functions(environment), MissingKey::Zero, environment.limits);
+    let mut functions = functions(environment);
+    functions.add("tmpl", Function::template());
+    let mut set = TemplateSet::new(functions, MissingKey::Zero, environment.limits);
     let parse = |set: &mut TemplateSet<'_>, part: &str, text: &str| {
         set.parse(part, text).map_err(|error| ExpandError::Parse { name: name.to_owned(), error })
     };
@@ -161,6 +163,14 @@ pub fn expand_html(
         parse(&mut set, library, text)?;
     }
     set.execute_html(name, data).map_err(|error| ExpandError::Execute { name: name.to_owned(), error })
+}
+
+/// The names of all functions of text templates, sorted, as the list of features shows them.
+pub fn function_names() -> Vec<&'static str> {
+    let url = ExternalUrl::default();
+    let query = |_: &str| Ok(Vec::new());
+    let environment = Environment { now_ms: 0, query: &query, external_url: &url, limits: Limits::default() };
+    functions(environment).names().collect()
 }
 
 /// Whether `text` parses as the label or annotation of an alert; for checking rule files.
@@ -215,7 +225,7 @@ fn text(args: &[Value], idx: usize) -> &str {
     args.get(idx).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// All functions, ready for a template set.
+/// All functions of text templates. Consoles have `tmpl` besides.
 pub fn functions(environment: Environment<'_>) -> Functions<'_> {
     let mut functions = Functions::new();
     add_query_functions(&mut functions, environment);
@@ -223,7 +233,6 @@ pub fn functions(environment: Environment<'_>) -> Functions<'_> {
     add_text_functions(&mut functions);
     let url = environment.external_url;
     functions
-        .add("tmpl", Function::template())
         .add("pathPrefix", Function::new(&[], |_| Ok(Value::str(&url.path))))
         .add("externalURL", Function::new(&[], |_| Ok(Value::str(&url.url))));
     functions

@@ -59,7 +59,6 @@ fn functions_of_text() {
         (r#"{{ match "a+" "aa" }} {{ match "a+" "b" }}"#, "true false"),
         (r#"{{ graphLink "up" }}"#, "/graph?g0.expr=up&g0.tab=0"),
         (r#"{{ tableLink "up == 0" }}"#, "/graph?g0.expr=up+%3D%3D+0&g0.tab=1"),
-        (r#"{{ define "a" }}x{{ end }}{{ $name := "a"}}{{ tmpl $name . }}"#, "x"),
         ("{{ pathPrefix }} {{ externalURL }}", "/path/prefix http://testhost:9090/path/prefix"),
         ("{{ now }}", "1.353755652e+09"),
         (r#"{{ (now | toTime).Format "Mon Jan 2 15:04:05 2006" }}"#, "Sat Nov 24 11:14:12 2012"),
@@ -135,6 +134,11 @@ fn mistakes_are_told_as_upstream_tells_them() {
     for (text, option, expected) in [
         ("{{", missing, "error parsing template test: template: test:1: unclosed action"),
         (
+            r#"{{ tmpl "a" . }}"#,
+            missing,
+            r#"error parsing template test: template: test:1: function "tmpl" not defined"#,
+        ),
+        (
             "{{\u{a0}}}",
             missing,
             "error parsing template test: template: test:1: unrecognized character in action: U+00A0",
@@ -184,9 +188,22 @@ fn consoles_are_escaped() {
         (r#"{{ "<b>" }}"#, "&lt;b&gt;"),
         (r#"{{ "<b>" | safeHtml }}"#, "<b>"),
         ("{{ .Foo }}", ""),
+        (r#"{{ define "a" }}x{{ end }}{{ $name := "a"}}{{ tmpl $name . }}"#, "x"),
         (r#"{{ template "row" "a<b" }}{{ tmpl "row" "c&d" }}"#, "<td>a&lt;b</td><td>c&amp;d</td>"),
     ] {
         let got = expand_html("c", text, &libraries, &Value::Nil, environment);
         assert_eq!(got.as_deref(), Ok(expected), "{text}");
     }
+}
+
+#[test]
+fn all_functions_of_upstream_are_there() {
+    let Some(file) = crate::shared("metrics/prometheus/cmd/prometheus/testdata/features.json") else {
+        return crate::skipped("../shared (features.json)");
+    };
+    let features: serde_json::Value = serde_json::from_str(&file).unwrap();
+    let features = features.get("data").unwrap_or(&features);
+    let expected: Vec<&str> =
+        features["templating_functions"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(gotemplate::prometheus::function_names(), expected);
 }
