@@ -16,10 +16,11 @@ use crate::eval::grid::Grid;
 use crate::eval::plan::{CallNode, MatrixNode, Node, SubqueryNode};
 use crate::eval::selector::{Take, read};
 use crate::eval::shard::{BatchSink, Delivery, Shard};
-use crate::eval::tally::HeldSamples;
+use crate::eval::tally::{HeldSamples, Tally};
 use crate::functions::window::{
     Extension, Window, WindowContext, WindowFunction, WindowValue, window_function,
 };
+use crate::query::EngineOptions;
 use crate::source::SeriesBuffer;
 
 /// Functions that accept `anchored` ranges, sorted.
@@ -83,6 +84,43 @@ impl Slider {
 
     fn of<'a, T>(&self, column: &'a [T]) -> &'a [T] {
         column.get(self.start..self.end).unwrap_or(&[])
+    }
+}
+
+/// The windows of one series, step by step.
+struct Windows<'a> {
+    call: &'a WindowCall<'a>,
+    buffer: &'a SeriesBuffer,
+    floats: Slider,
+    histograms: Slider,
+}
+
+impl<'a> Windows<'a> {
+    fn new(call: &'a WindowCall<'a>, buffer: &'a SeriesBuffer) -> Self {
+        Self { call, buffer, floats: Slider::default(), histograms: Slider::default() }
+    }
+
+    /// The window at a step, which must not fall from call to call.
+    fn at(&mut self, step: usize) -> Window<'a> {
+        let Self { call, buffer, floats, histograms } = self;
+        let (before_ms, after_ms) = call.margins_ms();
+        let end_ms = call.end_ms(step);
+        let start_ms = end_ms.saturating_sub(call.range_ms);
+        let (from_ms, until_ms) = (start_ms.saturating_sub(before_ms), end_ms.saturating_add(after_ms));
+        floats.advance(&buffer.float_ts, from_ms, until_ms);
+        histograms.advance(&buffer.histogram_ts, from_ms, until_ms);
+        Window {
+            first_float: floats.start,
+            float_ts: floats.of(&buffer.float_ts),
+            floats: floats.of(&buffer.float_values),
+            float_st: floats.of(&buffer.float_st),
+            histogram_ts: histograms.of(&buffer.histogram_ts),
+            histograms: histograms.of(&buffer.histograms),
+            histogram_st: histograms.of(&buffer.histogram_st),
+            start_ms,
+            end_ms,
+            eval_ms: call.grid.time_ms(step),
+        }
     }
 }
 
@@ -317,7 +355,7 @@ fn slide(
     input_drops_name: bool,
     shard: &mut Shard,
     held: &HeldSamples,
-    options: &crate::query::EngineOptions,
+    options: &EngineOptions,
 ) -> Result<(), EvalError> {
     // `first_over_time` and `last_over_time` give samples as they are, name included.
     let drop_name = input_drops_name || !matches!(call.name, "first_over_time" | "last_over_time");
@@ -329,34 +367,16 @@ fn slide(
     let Shard { block, annotations, tally, buffer, scratch, carry } = shard;
     carry.clear();
     let row = block.push_row(out_labels, drop_name);
-    let (before_ms, after_ms) = call.margins_ms();
-    let (mut floats, mut histograms) = (Slider::default(), Slider::default());
+    let mut windows = Windows::new(call, buffer);
     let mut any_float = false;
     let (mut n_out, mut shown) = (0, 0);
     for step in 0..call.grid.n_steps {
-        let end_ms = call.end_ms(step);
-        let start_ms = end_ms.saturating_sub(call.range_ms);
-        let (shown_from_ms, shown_until_ms) =
-            (start_ms.saturating_sub(before_ms), end_ms.saturating_add(after_ms));
-        floats.advance(&buffer.float_ts, shown_from_ms, shown_until_ms);
-        histograms.advance(&buffer.histogram_ts, shown_from_ms, shown_until_ms);
-        let window = Window {
-            first_float: floats.start,
-            float_ts: floats.of(&buffer.float_ts),
-            floats: floats.of(&buffer.float_values),
-            float_st: floats.of(&buffer.float_st),
-            histogram_ts: histograms.of(&buffer.histogram_ts),
-            histograms: histograms.of(&buffer.histograms),
-            histogram_st: histograms.of(&buffer.histogram_st),
-            start_ms,
-            end_ms,
-            eval_ms: call.grid.time_ms(step),
-        };
+        let window = windows.at(step);
         if window.n_samples() == 0 {
             shown = 0;
             continue;
         }
-        shown = count_window(call, &window, step, shown_until_ms, tally);
+        shown = count_window(call, &window, step, tally);
         held.touch(shown)?;
         let mut context = WindowContext {
             labels,
@@ -391,13 +411,7 @@ fn slide(
 }
 
 /// Counts the samples of a window, and those that no earlier window showed.
-fn count_window(
-    call: &WindowCall<'_>,
-    window: &Window<'_>,
-    step: usize,
-    shown_until_ms: i64,
-    tally: &mut crate::eval::tally::Tally,
-) -> usize {
+fn count_window(call: &WindowCall<'_>, window: &Window<'_>, step: usize, tally: &mut Tally) -> usize {
     let weight_of = |histograms: &[Arc<model::FloatHistogram>]| -> usize {
         histograms.iter().map(|histogram| histogram.sample_weight()).sum()
     };
@@ -407,7 +421,7 @@ fn count_window(
     } else if step == 0 {
         weight
     } else {
-        let seen_until_ms = shown_until_ms - call.grid.step_ms;
+        let seen_until_ms = window.end_ms.saturating_add(call.margins_ms().1) - call.grid.step_ms;
         let new_floats =
             window.float_ts.len() - window.float_ts.partition_point(|t_ms| *t_ms <= seen_until_ms);
         let first_new = window.histogram_ts.partition_point(|t_ms| *t_ms <= seen_until_ms);
