@@ -22,6 +22,8 @@ pub enum LoadError {
     Invalid { labels: Labels, t_ms: i64, reason: HistogramError },
     #[error("{0} has no label \"le\"")]
     NoBound(Labels),
+    #[error("{0} has samples beyond the end of time")]
+    TimeOutOfRange(Labels),
 }
 
 /// Appends all samples of `load`; sample `i` of a series lies at `i` steps after time 0.
@@ -30,9 +32,12 @@ pub(super) fn load(source: &mut MemorySource, load: &Load) -> Result<(), LoadErr
     for series in &load.series {
         let mut role = if load.with_nhcb { classic.role_of(&series.labels)? } else { None };
         for (idx, value) in series.values.iter().enumerate() {
-            let t_ms = idx as i64 * load.step_ms;
-            let start_ms =
-                series.start_offsets_ms.get(idx).copied().flatten().map_or(0, |offset| t_ms + offset);
+            let out_of_range = || LoadError::TimeOutOfRange(series.labels.clone());
+            let t_ms = (idx as i64).checked_mul(load.step_ms).ok_or_else(out_of_range)?;
+            let start_ms = match series.start_offsets_ms.get(idx).copied().flatten() {
+                Some(offset_ms) => t_ms.checked_add(offset_ms).ok_or_else(out_of_range)?,
+                None => 0,
+            };
             match value {
                 SequenceValue::Omitted => {}
                 SequenceValue::Float(value) => {

@@ -83,6 +83,21 @@ fn classic_histograms_load_as_native_ones_too() {
 }
 
 #[test]
+fn series_that_cannot_be_loaded_are_reported() {
+    for (script, expected) in [
+        ("load 290y\n  m 0x2000000", "6: {__name__=\"m\"} has samples beyond the end of time"),
+        ("load_with_nhcb 1m\n  c_bucket 1", "6: {__name__=\"c_bucket\"} has no label \"le\""),
+        (
+            "load_with_nhcb 1m\n  c_bucket{le=\"+Inf\"} 2\n  c_count 1",
+            "6: classic histogram {__name__=\"c\"} at 0 ms: count mismatch: count=1 != le=+Inf count=2",
+        ),
+    ] {
+        let got = failures(script);
+        assert!(got.len() == 1 && got[0].starts_with(expected), "{script}\n{got:?}");
+    }
+}
+
+#[test]
 fn malformed_scripts_are_refused_with_the_line() {
     for (script, expected) in [
         ("foo", "line 1: invalid command \"foo\""),
