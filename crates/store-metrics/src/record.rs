@@ -29,6 +29,8 @@ const VALUE_INTEGER: u8 = 0;
 const VALUE_HIGH: u8 = 1;
 const VALUE_RAW: u8 = 2;
 const VALUE_STALE: u8 = 3;
+/// In the place of a control byte: no sample has it.
+const FLOATS_END: u8 = 0xff;
 
 /// A record that is being written; several make a batch when one would be too large.
 #[derive(Debug)]
@@ -67,8 +69,7 @@ impl RecordWriter {
     fn end_section(&mut self) {
         match self.section {
             0 => {}
-            // No sample has this control byte, and no other entry begins with it.
-            SECTION_FLOATS => self.bytes.push(0xff),
+            SECTION_FLOATS => self.bytes.push(FLOATS_END),
             _ => self.bytes.push(0),
         }
         self.section = 0;
@@ -213,8 +214,11 @@ fn read_float(
     last: &mut (u32, i64, i64),
 ) -> Result<Option<Entry>, CorruptInput> {
     let control = reader.u8()?;
-    if control == 0xff {
+    if control == FLOATS_END {
         return Ok(None);
+    }
+    if control > NEXT_SERIES | SAME_TIME | SAME_ST | VALUE_STALE << 3 {
+        return Err(CorruptInput::UnknownTag(control));
     }
     let number = if control & NEXT_SERIES != 0 {
         last.0.wrapping_add(1)

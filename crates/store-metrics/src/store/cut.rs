@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use codec::Effort;
 use hashbrown::HashMap;
+use store_core::catalog::PartKey;
 use store_core::{
     CatalogSnapshot, OffsetRange, PartHeader, PartId, PartMeta, PartWriter, ShardRange, TimeRange, Txn,
 };
@@ -73,17 +74,17 @@ impl Shared {
         self.clear();
         let snapshot = self.catalog.snapshot();
         let frozen = self.freeze(&snapshot);
+        let mut attempted = Vec::new();
+        let add = self.cut_tenants(&frozen, &mut attempted).inspect_err(|_| {
+            // The next cut makes other parts of the same rows.
+            self.catalog.discard(&attempted);
+        })?;
         let mut outcome = CutOutcome::default();
-        let mut add = Vec::new();
-        let tenants: Vec<Arc<TenantLive>> = self.tenants.read().values().map(Arc::clone).collect();
-        for live in &tenants {
-            for meta in self.cut_tenant(live, &frozen)? {
-                outcome.parts += 1;
-                outcome.series += meta.series;
-                outcome.samples += meta.rows;
-                outcome.bytes += meta.len_bytes;
-                add.push(meta);
-            }
+        for meta in &add {
+            outcome.parts += 1;
+            outcome.series += meta.series;
+            outcome.samples += meta.rows;
+            outcome.bytes += meta.len_bytes;
         }
         if frozen.offsets.end > frozen.offsets.start {
             let txn = Txn { add, committed: Some(frozen.offsets.end), ..Txn::default() };
@@ -96,6 +97,20 @@ impl Shared {
         self.clear();
         self.sweep();
         Ok(outcome)
+    }
+
+    /// Writes the parts; `attempted` gets all that may exist if that fails.
+    fn cut_tenants(
+        &self,
+        frozen: &Frozen,
+        attempted: &mut Vec<PartKey>,
+    ) -> Result<Vec<PartMeta>, StoreError> {
+        let tenants: Vec<Arc<TenantLive>> = self.tenants.read().values().map(Arc::clone).collect();
+        let mut made = Vec::new();
+        for live in &tenants {
+            made.extend(self.cut_tenant(live, frozen, attempted)?);
+        }
+        Ok(made)
     }
 
     fn freeze(&self, snapshot: &CatalogSnapshot) -> Frozen {
@@ -135,7 +150,12 @@ impl Shared {
         drop(gate);
     }
 
-    fn cut_tenant(&self, live: &TenantLive, frozen: &Frozen) -> Result<Vec<PartMeta>, StoreError> {
+    fn cut_tenant(
+        &self,
+        live: &TenantLive,
+        frozen: &Frozen,
+        attempted: &mut Vec<PartKey>,
+    ) -> Result<Vec<PartMeta>, StoreError> {
         let (cut, bounds) = collect(live, frozen);
         let Some((min_t, max_t)) = bounds else { return Ok(Vec::new()) };
         let mut metas = Vec::new();
@@ -146,7 +166,9 @@ impl Shared {
             let window = TimeRange { min_ms: from, max_ms: day_end.min(max_t) };
             // Days without samples are stepped over, however far apart the others are.
             if let Some(window) = shrink_window(&cut, frozen, window) {
-                metas.extend(self.write_part(&cut, frozen, window, ordinal)?);
+                let header = self.header(&cut, frozen, ordinal);
+                attempted.push(PartKey::of(&header));
+                metas.extend(self.write_part(&cut, frozen, window, header)?);
                 ordinal += 1;
             }
             match next_time_after(&cut, frozen, day_end) {
@@ -161,23 +183,8 @@ impl Shared {
         cut: &TenantCut<'_>,
         frozen: &Frozen,
         window: TimeRange,
-        ordinal: u32,
+        header: PartHeader,
     ) -> Result<Option<PartMeta>, StoreError> {
-        let tenant = &cut.live.tenant;
-        let incarnation = self.journal.incarnation();
-        let header = PartHeader {
-            id: PartId::of_cut(tenant, FAMILY, incarnation, frozen.offsets, ordinal),
-            family: FAMILY.to_owned(),
-            schema_version: SCHEMA_VERSION,
-            tenant: tenant.clone(),
-            shards: ShardRange::ALL,
-            level: 0,
-            incarnation,
-            offsets: frozen.offsets,
-            tombstones_applied: frozen.tombstone_seq,
-            replaces: Vec::new(),
-            completes: false,
-        };
         let mut writer = PartWriter::new(&*self.blobs, header).map_err(|e| self.part_failed(&e))?;
         let builder = PartBuilder::new(&mut writer, &cut.symbols, Effort::Hot);
         let mut builder = builder.map_err(|e| self.part_failed(&e))?;
@@ -209,6 +216,24 @@ impl Shared {
         let families = cut.live.metadata.lock().clone();
         let stats = builder.finish(exemplars, &families).map_err(|e| self.part_failed(&e))?;
         writer.finish(stats).map(Some).map_err(|e| self.part_failed(&e))
+    }
+
+    fn header(&self, cut: &TenantCut<'_>, frozen: &Frozen, ordinal: u32) -> PartHeader {
+        let tenant = &cut.live.tenant;
+        let incarnation = self.journal.incarnation();
+        PartHeader {
+            id: PartId::of_cut(tenant, FAMILY, incarnation, frozen.offsets, ordinal),
+            family: FAMILY.to_owned(),
+            schema_version: SCHEMA_VERSION,
+            tenant: tenant.clone(),
+            shards: ShardRange::ALL,
+            level: 0,
+            incarnation,
+            offsets: frozen.offsets,
+            tombstones_applied: frozen.tombstone_seq,
+            replaces: Vec::new(),
+            completes: false,
+        }
     }
 
     fn part_failed(&self, error: &store_core::PartError) -> StoreError {

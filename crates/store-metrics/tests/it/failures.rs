@@ -133,3 +133,37 @@ fn memory_refuses_new_series_first_and_then_samples() {
     );
     assert!(matches!(error, Err(StoreError::Cancelled(_))));
 }
+
+#[test]
+fn a_flipped_bit_in_the_journal_is_reported_and_costs_one_record() {
+    let fleet: Vec<Labels> = (0..4).map(|i| labels(&[("__name__", "m"), ("i", &i.to_string())])).collect();
+    let filled = || {
+        let bench = Bench::new();
+        for one in fleet.chunks(1) {
+            bench.append(&rows(one, NOW_MS));
+        }
+        let journal =
+            bench.disk.files().into_iter().find(|(p, _)| p.extension().is_some_and(|e| e == "journal"));
+        let (path, len) = journal.unwrap();
+        (bench, path, len)
+    };
+    let (_, _, len) = filled();
+    let mut n_lost = 0;
+    for byte in (0..len).step_by(3) {
+        let (mut bench, path, _) = filled();
+        bench.store = None;
+        bench.disk.flip_bit(&path, byte * 8 + 5).unwrap();
+        let report = bench.open();
+        let n_found = bench.read_all().len();
+        let reported = !report.problems.is_empty() || report.torn_bytes > 0;
+        assert!(n_found >= 3 && (n_found == 4 || reported), "byte {byte}: {n_found} {report:?}");
+        n_lost += 4 - n_found;
+        // What was damaged can be sent again.
+        bench.append(&rows(&fleet, NOW_MS + 1));
+        assert_eq!(bench.read_all().len(), 4);
+        bench.store().cut().unwrap();
+        bench.crash();
+        assert_eq!(bench.read_all().len(), 4);
+    }
+    assert!(n_lost > 10, "{n_lost}");
+}
