@@ -3,12 +3,13 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use base::CancelToken;
-use model::{Labels, Matcher, is_stale_nan, stale_nan};
+use base::{Budget, CancelToken};
+use model::{FloatHistogram, FloatSample, HistogramSample, Labels, Matcher, is_stale_nan, stale_nan};
 use proptest::prelude::*;
-use store_metrics::StoreOptions;
+use store_metrics::{AppendOptions, SampleColumns, StoreOptions};
 
 use crate::bench::{Bench, Contents, NOW_MS, labels};
 
@@ -197,6 +198,72 @@ fn the_winner_of_a_conflict_does_not_depend_on_the_order() {
             }
             assert_eq!(winners[0], winners[1], "{a} {b}");
             assert_eq!(winners[0], if beats(a, b) { a } else { b }.to_bits());
+        }
+    }
+}
+
+/// What one sender says of one time.
+#[derive(Clone, Copy)]
+enum Said {
+    Float(f64),
+    Histogram { count: f64, sum: f64 },
+}
+
+fn say(bench: &Bench, labels: &Labels, said: Said) {
+    let mut batch = bench.batch(&[(labels, NOW_MS, 9.0)]);
+    batch.floats.clear();
+    let t = NOW_MS - 1_000;
+    match said {
+        Said::Float(v) => batch.floats.push(FloatSample { series_idx: 0, st: 0, t, v }),
+        Said::Histogram { count, sum } => {
+            let h = FloatHistogram { count, zero_count: count, sum, ..FloatHistogram::default() };
+            batch.histograms.push(HistogramSample { series_idx: 0, st: 0, t, h: Arc::new(h) });
+        }
+    }
+    assert_eq!(bench.store().append(&batch, AppendOptions::default()).unwrap().accepted, 1);
+}
+
+fn heard(bench: &Bench) -> String {
+    let (budget, cancel) = (Budget::unlimited(), CancelToken::unbounded());
+    let view = bench.store().view();
+    let selected = view.select(&bench.tenant, &[], NOW_MS - 1_000, NOW_MS - 1_000, &budget, &cancel).unwrap();
+    let mut columns = SampleColumns::default();
+    selected.read(0, &mut columns).unwrap();
+    assert_eq!(columns.n_samples(), 1);
+    let floats: Vec<u64> = columns.float_values.iter().map(|v| v.to_bits()).collect();
+    let histograms: Vec<(f64, f64)> = columns.histograms.iter().map(|h| (h.count, h.sum)).collect();
+    format!("{floats:x?} {histograms:?}")
+}
+
+#[test]
+fn histograms_beat_floats_and_the_greater_histogram_wins_in_any_order() {
+    let up = labels(&[("__name__", "up")]);
+    let marker = Said::Histogram { count: 0.0, sum: stale_nan() };
+    let ranked = [
+        (marker, "[7ff0000000000002] []"),
+        (Said::Float(f64::INFINITY), "[7ff0000000000000] []"),
+        (Said::Histogram { count: 1.0, sum: 5.0 }, "[] [(1.0, 5.0)]"),
+        (Said::Histogram { count: 2.0, sum: 1.0 }, "[] [(2.0, 1.0)]"),
+        (Said::Histogram { count: 2.0, sum: 3.0 }, "[] [(2.0, 3.0)]"),
+    ];
+    for (lesser, (a, _)) in ranked.iter().enumerate() {
+        for (b, expected) in &ranked[lesser + 1..] {
+            for (first, second) in [(a, b), (b, a)] {
+                let mut bench = Bench::new();
+                bench.append(&[(&up, NOW_MS, 9.0)]);
+                say(&bench, &up, *first);
+                bench.store().cut().unwrap();
+                say(&bench, &up, *second);
+                assert_eq!(heard(&bench), *expected, "part and live");
+                bench.store().cut().unwrap();
+                assert_eq!(heard(&bench), *expected, "two parts");
+                bench.options.retention.time_ms = None;
+                bench.clock.advance(Duration::from_secs(40 * 24 * 3_600));
+                bench.open();
+                while bench.store().maintain(&CancelToken::unbounded()).unwrap().more {}
+                assert_eq!(bench.store().stats().parts, 1);
+                assert_eq!(heard(&bench), *expected, "merged");
+            }
         }
     }
 }
