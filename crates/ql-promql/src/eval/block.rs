@@ -35,6 +35,9 @@ pub(crate) struct Block {
     /// Empty while no row has a histogram, else one list per row.
     histograms: Vec<HistogramCells>,
     charges: Vec<Charge>,
+    /// Rows whose histograms are part of `histogram_bytes`.
+    settled_rows: usize,
+    histogram_bytes: u64,
 }
 
 impl Block {
@@ -236,12 +239,18 @@ impl Block {
         self.values.append(&mut other.values);
         self.present.append(&mut other.present);
         self.charges.append(&mut other.charges);
+        self.histogram_bytes += other.histogram_bytes;
+        self.settled_rows += other.settled_rows;
     }
 
     /// Charges what the block holds; cheap when it has hardly grown.
     pub(crate) fn settle(&mut self, budget: &Budget) -> Result<(), BudgetExceeded> {
         let row_bytes = self.n_steps * 8 + self.words_per_row * 8 + 32;
-        let bytes = (self.labels.len() * row_bytes) as u64;
+        for row in self.settled_rows..self.labels.len() {
+            self.histogram_bytes += distinct_bytes(self.histograms(row));
+        }
+        self.settled_rows = self.labels.len();
+        let bytes = (self.labels.len() * row_bytes) as u64 + self.histogram_bytes;
         let held: u64 = self.charges.iter().map(Charge::bytes).sum();
         if bytes <= held {
             return Ok(());
@@ -354,6 +363,19 @@ impl Block {
     }
 }
 
+/// Bytes of the histograms of a row. Steps in a row that show the same sample share it.
+fn distinct_bytes(cells: &[(u32, Arc<FloatHistogram>)]) -> u64 {
+    let mut bytes = size_of_val(cells);
+    let mut previous: Option<&Arc<FloatHistogram>> = None;
+    for (_, histogram) in cells {
+        if !previous.is_some_and(|previous| Arc::ptr_eq(previous, histogram)) {
+            bytes += histogram.size_bytes();
+        }
+        previous = Some(histogram);
+    }
+    bytes as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -397,5 +419,24 @@ mod tests {
         let mut all = Block::scalar(3, 1.0);
         all.append(wide);
         assert_eq!((all.n_rows(), all.histograms(0).len(), all.histograms(2).len()), (3, 0, 3));
+    }
+
+    #[test]
+    fn shared_histograms_are_charged_once() {
+        let budget = Budget::new("query", 1 << 20);
+        let used_by = |distinct: bool| {
+            let mut block = Block::new(2000);
+            let row = block.push_row(labels("1"), false);
+            let shared = Arc::new(FloatHistogram::default());
+            for step in 0..2000 {
+                let histogram = if distinct { Arc::new((*shared).clone()) } else { Arc::clone(&shared) };
+                block.set_histogram(row, step, histogram);
+            }
+            block.settle(&budget).unwrap();
+            budget.used_bytes()
+        };
+        assert_eq!(used_by(false), CHARGE_STEP_BYTES);
+        assert!(used_by(true) > 2000 * 168);
+        assert_eq!(budget.used_bytes(), 0);
     }
 }
