@@ -1,7 +1,6 @@
 //! The whole server: opens the store, builds every component, listens, and takes it all down in
 //! order.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use base::{Clock, TenantId};
 use config::WebConfig;
+use config::sextant::AuthConfig;
 use engine::{QueryEngine, QueryLimits};
 use ql_promql::parser::ParserOptions;
 use ql_promql::query::EngineOptions;
@@ -34,6 +34,9 @@ use crate::web::access::Users;
 use crate::web::server_tls::{ServerTls, ServerTlsError};
 use crate::web::{self, App, AppParts, Notices, StatusFacts, WebSettings};
 
+/// Where metrics live within the data directory; other signals have folders of their own.
+pub const METRICS_DIR: &str = "metrics";
+
 /// One address to listen on.
 #[derive(Debug, Clone)]
 pub struct ListenerOptions {
@@ -50,6 +53,8 @@ pub struct ServeOptions {
     pub config_file: Option<PathBuf>,
     pub data_dir: PathBuf,
     pub listeners: Vec<ListenerOptions>,
+    /// Users and tokens of all listeners, besides those of each listener's web configuration.
+    pub auth: AuthConfig,
     /// Allows listening beyond this machine without users.
     pub insecure_no_auth: bool,
     pub connections_max: usize,
@@ -206,7 +211,10 @@ async fn bind(options: &ServeOptions) -> Result<Vec<Bound>, ServeError> {
         let failed = |cause| ServeError::Listen { address: address.clone(), cause };
         let socket = TcpListener::bind(&address).await.map_err(failed)?;
         let actual = socket.local_addr().map_err(failed)?;
-        let protected = !listener.web.basic_auth_users.is_empty() || options.insecure_no_auth;
+        let has_users = !listener.web.basic_auth_users.is_empty()
+            || !options.auth.users.is_empty()
+            || !options.auth.tokens.is_empty();
+        let protected = has_users || options.insecure_no_auth;
         if !actual.ip().is_loopback() && !protected {
             return Err(ServeError::OpenToTheWorld { address });
         }
@@ -242,7 +250,8 @@ async fn open_store(
     if let Some(n_exemplars) = storage.max_exemplars {
         store.limits.exemplars_max = usize::try_from(n_exemplars).unwrap_or(0);
     }
-    let (dir, journal, clock) = (options.data_dir.clone(), options.journal.clone(), Arc::clone(clock));
+    let (dir, journal, clock) =
+        (options.data_dir.join(METRICS_DIR), options.journal.clone(), Arc::clone(clock));
     let path = dir.display().to_string();
     let opened = tokio::task::spawn_blocking(move || {
         MetricStore::open_dir(Arc::new(RealVfs), &dir, clock, journal, store)
@@ -262,13 +271,8 @@ fn serve_all(
 ) -> Vec<tokio::task::JoinHandle<()>> {
     let mut serving = Vec::new();
     for bound in listeners {
-        let hashes: BTreeMap<String, String> = bound
-            .web
-            .basic_auth_users
-            .iter()
-            .map(|(name, hash)| (name.clone(), hash.expose().to_owned()))
-            .collect();
-        let guarded = web::guard(router.clone(), app, Users::new(hashes), &bound.web.headers);
+        let users = Users::new(&bound.web.basic_auth_users, &options.auth);
+        let guarded = web::guard(router.clone(), app, users, &bound.web.headers);
         serving.push(tokio::spawn(web::serve(
             bound.listener,
             bound.tls,

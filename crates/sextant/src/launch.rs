@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use base::{Budget, ByteSize, Clock, SystemClock};
 use config::WebConfig;
+use config::sextant::{AuthConfig, HostCollectorConfig};
 use engine::QueryLimits;
 use model::regex::GoRegex;
 use ql_promql::parser::ParserOptions;
@@ -20,15 +21,23 @@ use server::outbound::client::Environment;
 use server::serve::{ListenerOptions, ServeOptions, start};
 use server::web::{BuildInfo, StatusFacts, WebSettings};
 use store_core::journal::JournalOptions;
-use store_metrics::{RetentionOptions, StoreOptions};
+use store_metrics::{Limits, RetentionOptions, StoreOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use wire_prom::remote_write::WriteMessage;
 
-/// `version (commit)`; the commit is known to builds that set `SEXTANT_COMMIT`.
-pub(crate) const VERSION: &str = match option_env!("SEXTANT_COMMIT") {
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The commit; builds that set `SEXTANT_COMMIT` know it.
+const COMMIT: &str = match option_env!("SEXTANT_COMMIT") {
     Some(commit) => commit,
-    None => env!("CARGO_PKG_VERSION"),
+    None => "unknown",
 };
+
+/// Version, commit and platform, as `--version` shows them.
+pub(crate) fn long_version() -> &'static str {
+    // Built once, and needed until the process ends.
+    format!("{VERSION} (commit {COMMIT}, {} {})", std::env::consts::OS, std::env::consts::ARCH).leak()
+}
 
 /// Memory for queries and samples where nothing is configured.
 const MEMORY_SHARE_OF_MACHINE: u64 = 2;
@@ -48,7 +57,14 @@ pub(crate) struct Settings {
     pub(crate) config_file: Option<PathBuf>,
     pub(crate) data_dir: PathBuf,
     pub(crate) listen_addresses: Vec<String>,
+    /// One for all addresses.
     pub(crate) web_config_file: Option<PathBuf>,
+    /// One per address, where each has its own.
+    pub(crate) web_config_files: Vec<Option<PathBuf>>,
+    pub(crate) auth: AuthConfig,
+    pub(crate) host_collector: Option<HostCollectorConfig>,
+    pub(crate) active_series_max: Option<u64>,
+    pub(crate) warnings: Vec<String>,
     pub(crate) insecure_no_auth: bool,
     pub(crate) connections_max: usize,
     pub(crate) external_url: String,
@@ -106,6 +122,11 @@ impl Settings {
             data_dir,
             listen_addresses: vec!["127.0.0.1:9090".to_owned()],
             web_config_file: None,
+            web_config_files: Vec::new(),
+            auth: AuthConfig::default(),
+            host_collector: None,
+            active_series_max: None,
+            warnings: Vec::new(),
             insecure_no_auth: false,
             connections_max: 512,
             external_url: String::new(),
@@ -158,15 +179,17 @@ impl Settings {
 }
 
 /// Prints a message for the person at the terminal.
-#[expect(clippy::print_stderr, reason = "messages of the command line go to standard error")]
 pub(crate) fn fail(message: &str) -> ExitCode {
-    eprintln!("sextant: {message}");
+    crate::output::remark(&format!("sextant: {message}"));
     ExitCode::FAILURE
 }
 
 /// Runs until a signal or a request ends the server.
 pub(crate) fn run(settings: Settings, moot_flags: Vec<&'static str>) -> ExitCode {
     start_logging(&settings);
+    for warning in &settings.warnings {
+        tracing::warn!(warning, "configuration");
+    }
     if !moot_flags.is_empty() {
         tracing::warn!(flags = moot_flags.join(", "), "these flags have no effect in this program");
     }
@@ -242,10 +265,15 @@ fn start_logging(settings: &Settings) {
 }
 
 fn serve_options(settings: &Settings, clock: &dyn Clock) -> Result<ServeOptions, String> {
-    let web_config = match &settings.web_config_file {
-        Some(path) => read_web_config(path)?,
-        None => WebConfig::default(),
-    };
+    let mut listeners = Vec::new();
+    for (idx, address) in settings.listen_addresses.iter().enumerate() {
+        let own = settings.web_config_files.get(idx).and_then(Option::as_ref);
+        let web = match own.or(settings.web_config_file.as_ref()) {
+            Some(path) => read_web_config(path)?,
+            None => WebConfig::default(),
+        };
+        listeners.push(ListenerOptions { address: address.clone(), web });
+    }
     let memory = settings.memory.map_or_else(|| machine_memory() / MEMORY_SHARE_OF_MACHINE, |size| size.0);
     let process = Budget::new("process", memory);
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -255,11 +283,8 @@ fn serve_options(settings: &Settings, clock: &dyn Clock) -> Result<ServeOptions,
     Ok(ServeOptions {
         config_file: settings.config_file.clone(),
         data_dir: settings.data_dir.clone(),
-        listeners: settings
-            .listen_addresses
-            .iter()
-            .map(|address| ListenerOptions { address: address.clone(), web: web_config.clone() })
-            .collect(),
+        listeners,
+        auth: settings.auth.clone(),
         insecure_no_auth: settings.insecure_no_auth,
         connections_max: settings.connections_max,
         web: WebSettings {
@@ -300,6 +325,7 @@ fn serve_options(settings: &Settings, clock: &dyn Clock) -> Result<ServeOptions,
         },
         store: StoreOptions {
             retention: retention(settings),
+            limits: limits(settings),
             budget: process.child("store", memory / 2),
             ..StoreOptions::default()
         },
@@ -335,6 +361,13 @@ fn serve_options(settings: &Settings, clock: &dyn Clock) -> Result<ServeOptions,
 fn read_web_config(path: &Path) -> Result<WebConfig, String> {
     let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
     WebConfig::parse(&text, &path.display().to_string()).map_err(|e| e.located())
+}
+
+fn limits(settings: &Settings) -> Limits {
+    let defaults = Limits::default();
+    let active_series_max = settings.active_series_max.unwrap_or(defaults.active_series_max);
+    let exemplars_max = if settings.exemplar_storage { defaults.exemplars_max } else { 0 };
+    Limits { active_series_max, exemplars_max, ..defaults }
 }
 
 /// By time only when nothing else bounds the data, as upstream.
@@ -376,7 +409,7 @@ fn facts(settings: &Settings, clock: &dyn Clock) -> StatusFacts {
     StatusFacts {
         build: BuildInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            revision: option_env!("SEXTANT_COMMIT").unwrap_or("").to_owned(),
+            revision: COMMIT.to_owned(),
             branch: String::new(),
             build_user: String::new(),
             build_date: String::new(),

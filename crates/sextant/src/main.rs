@@ -1,19 +1,25 @@
 //! The `sextant` binary: subcommands, nothing else.
 
+mod check;
+mod doctor;
 mod features;
 mod launch;
+mod output;
 mod prometheus;
+mod query;
+mod serve;
+mod test_rules;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Monitoring in one program: scrape, store, query, alert.
 #[derive(Debug, Parser)]
-#[command(name = "sextant", version = launch::VERSION, arg_required_else_help = true)]
+#[command(name = "sextant", version = launch::VERSION, long_version = launch::long_version(), arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -21,12 +27,30 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(serve::Serve),
     /// Run as a drop-in for the `prometheus` program, with its flags.
     Prometheus(Box<prometheus::Flags>),
+    Check(check::Check),
+    Test(test_rules::Test),
+    Query(query::Query),
+    Doctor(doctor::Doctor),
+    /// Print a completion script for a shell.
+    Completions {
+        shell: clap_complete::Shell,
+    },
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Serve(args) => serve::run(&args),
         Command::Prometheus(flags) => prometheus::run(*flags),
+        Command::Check(args) => check::run(&args),
+        Command::Test(args) => test_rules::run(&args),
+        Command::Query(args) => query::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "sextant", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
     }
 }

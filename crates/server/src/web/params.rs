@@ -19,7 +19,8 @@ const FORM_BYTES_MAX: usize = 10 << 20;
 pub(crate) struct Params(Vec<(String, String)>);
 
 impl Params {
-    pub(crate) fn parse_query(query: &str) -> Self {
+    #[cfg(test)]
+    fn parse_query(query: &str) -> Self {
         let mut params = Self::default();
         params.add(query);
         params

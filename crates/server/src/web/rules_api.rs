@@ -34,7 +34,7 @@ struct Page {
 }
 
 pub(crate) async fn rules(State(app): State<Arc<App>>, params: Params) -> ApiResult {
-    let filter = filter(&app, &params)?;
+    let filter = filter(&params)?;
     let page = page(&params)?;
     let groups = app.ruling.rules.groups();
     let mut shown: Vec<(&GroupSnapshot, Vec<&RuleSnapshot>)> = Vec::new();
@@ -73,7 +73,7 @@ pub(crate) async fn rules(State(app): State<Arc<App>>, params: Params) -> ApiRes
     })
 }
 
-fn filter(app: &App, params: &Params) -> Result<Filter, ApiError> {
+fn filter(params: &Params) -> Result<Filter, ApiError> {
     let set = |name: &str| params.all(name).map(str::to_owned).collect::<BTreeSet<String>>();
     let kind = params.get("type").to_ascii_lowercase();
     if !matches!(kind.as_str(), "" | "alert" | "record") {

@@ -33,7 +33,7 @@ impl Scope {
     }
 }
 
-fn scope(app: &App, params: &Params) -> Result<Scope, ApiError> {
+fn scope(params: &Params) -> Result<Scope, ApiError> {
     let limit = params.limit()?;
     let (start_ms, end_ms) = params.time_range()?;
     let selectors = params.selectors().map_err(ApiError::bad_data)?;
@@ -45,7 +45,7 @@ fn warnings(truncated: bool) -> Vec<String> {
 }
 
 pub(crate) async fn labels(State(app): State<Arc<App>>, caller: Caller, params: Params) -> ApiResult {
-    let scope = scope(&app, &params)?;
+    let scope = scope(&params)?;
     let view = app.store.view();
     let answer = app.compute(move || view.label_names(&caller.tenant, &scope.as_ref())).await?;
     success_with(
@@ -65,7 +65,7 @@ pub(crate) async fn label_values(
     if name.is_empty() {
         return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
     }
-    let scope = scope(&app, &params)?;
+    let scope = scope(&params)?;
     let view = app.store.view();
     let answer = app.compute(move || view.label_values(&caller.tenant, &name, &scope.as_ref())).await?;
     success_with(

@@ -1,0 +1,123 @@
+//! The program alone: start, reload, push, query, delete, access.
+
+mod access;
+mod push;
+
+use std::time::Duration;
+
+use crate::process::{Process, free_port};
+use crate::sextant::{Sextant, command};
+use crate::waiting::until;
+use crate::{neighbours, process};
+
+pub(crate) const IDLE: &str = "global:\n  scrape_interval: 1s\n";
+const SOON: Duration = Duration::from_secs(20);
+
+/// Exit 1 and a message that names the file, the place and the cause.
+#[test]
+fn refuses_bad_configuration_with_a_message() {
+    for (config, flags, wanted) in [
+        (
+            Some("global:\n  scrape_intervall: 1s\n"),
+            &[][..],
+            &["prometheus.yml", "scrape_intervall", "2"][..],
+        ),
+        (Some("scrape_configs:\n- job_name: a\n- job_name: a\n"), &[], &["prometheus.yml", "\"a\""]),
+        (Some("rule_files: [rules.yml]\n"), &[], &["rules.yml", "group"]),
+        (None, &[], &["prometheus.yml", "o such file"]),
+        (Some(IDLE), &["--web.config.file=absent.yml"], &["absent.yml"]),
+        (Some(IDLE), &["--query.timeout=soon"], &["query.timeout", "soon"]),
+    ] {
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = scratch.path();
+        if let Some(config) = config {
+            std::fs::write(dir.join("prometheus.yml"), config).unwrap();
+        }
+        std::fs::write(dir.join("rules.yml"), "groops: []\n").unwrap();
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let address = format!("127.0.0.1:{}", free_port());
+        let mut process = Process::start(dir, "sextant", &mut command(dir, &address, &flags));
+        let status = until(SOON, "the refusal", || process.ended().ok_or("a running server".to_owned()));
+        assert_eq!(status.code(), Some(1), "{config:?} {flags:?}: {}", process.log());
+        for part in wanted {
+            assert!(process.log().contains(part), "{config:?} {flags:?}: no {part:?} in {}", process.log());
+        }
+    }
+}
+
+/// A bad file changes nothing and says why; a good one is taken, by HTTP and by SIGHUP.
+#[test]
+fn reload_takes_good_files_and_only_those() {
+    let scratch = tempfile::tempdir().unwrap();
+    let sextant = Sextant::start(scratch.path(), IDLE, &["--web.enable-lifecycle"]);
+    let file = scratch.path().join("prometheus.yml");
+    let loaded = || sextant.data("/api/v1/status/config", &[])["yaml"].as_str().unwrap().to_owned();
+    let before = loaded();
+
+    std::fs::write(&file, "global:\n  scrape_interval: often\n").unwrap();
+    let refused = sextant.post("/-/reload", &[]);
+    assert_eq!(refused.status, 500, "{}", refused.text());
+    assert!(refused.text().contains("often"), "{}", refused.text());
+    assert_eq!(loaded(), before);
+    let metrics = sextant.get("/metrics").text();
+    assert!(metrics.contains("prometheus_config_last_reload_successful 0"), "{metrics}");
+
+    std::fs::write(&file, "global:\n  scrape_interval: 7s\n").unwrap();
+    assert_eq!(sextant.post("/-/reload", &[]).status, 200);
+    assert!(loaded().contains("scrape_interval: 7s"), "{}", loaded());
+
+    std::fs::write(&file, "global:\n  scrape_interval: 9s\n").unwrap();
+    sextant.process.signal("HUP");
+    until(SOON, "the reload that SIGHUP asks for", || {
+        let text = loaded();
+        if text.contains("scrape_interval: 9s") { Ok(()) } else { Err(text) }
+    });
+    let metrics = sextant.get("/metrics").text();
+    assert!(metrics.contains("prometheus_config_last_reload_successful 1"), "{metrics}");
+}
+
+/// The server scrapes itself, ends on SIGTERM with success, and reads its data again.
+#[test]
+fn ends_in_order_and_remembers() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut sextant = Sextant::start(scratch.path(), IDLE, &["--web.enable-lifecycle"]);
+    let config = format!(
+        "{IDLE}scrape_configs:\n- job_name: self\n  static_configs:\n  - targets: ['{}']\n",
+        sextant.address
+    );
+    std::fs::write(scratch.path().join("prometheus.yml"), config).unwrap();
+    assert_eq!(sextant.post("/-/reload", &[]).status, 200);
+    let up = || match sextant.number("count_over_time(up{job=\"self\"}[5m]) >= 2") {
+        Some(count) => Ok(count),
+        None => Err(sextant.query("up").to_string()),
+    };
+    until(SOON, "two scrapes of itself", up);
+
+    sextant.process.signal("TERM");
+    assert_eq!(sextant.process.wait().code(), Some(0), "{}", sextant.process.log());
+    sextant.restart();
+    let kept = sextant.number("max_over_time(count_over_time(up{job=\"self\"}[5m])[1m:1s])");
+    assert!(kept >= Some(2.0), "{kept:?}");
+}
+
+/// What `/federate` and `/metrics` say is fine with Prometheus' own linter and parser.
+#[test]
+fn promtool_reads_federation_and_self_metrics() {
+    let Some([promtool]) = neighbours::find_all(["promtool"]) else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    let sextant = Sextant::start(scratch.path(), IDLE, &["--web.enable-remote-write-receiver"]);
+    push::write(&sextant, push::Version::V1, "queue_length", &[(crate::waiting::unix_ms(), 3.0)]);
+    let federated = sextant.get("/federate?match[]=queue_length").text();
+    assert!(federated.contains("queue_length{instance=\"\",job=\"pushed\"} 3 "), "{federated}");
+    for (name, text) in [("federate", federated), ("metrics", sextant.get("/metrics").text())] {
+        let file = scratch.path().join(name);
+        std::fs::write(&file, &text).unwrap();
+        let command = format!("'{}' check metrics < '{}'", promtool.display(), file.display());
+        let out = std::process::Command::new("sh").args(["-c", &command]).output().unwrap();
+        // 3 means that it parsed and that the linter has opinions about names.
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert!(matches!(out.status.code(), Some(0 | 3)), "{name}: {said}\n{text}");
+    }
+    let version = process::output(std::process::Command::new(env!("CARGO_BIN_EXE_sextant")).arg("--version"));
+    assert!(version.starts_with("sextant "), "{version}");
+}
