@@ -7,7 +7,7 @@ help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / — /'
 
 run: setup-rust ## build the release binary and start Sextant on examples/quickstart
-	cargo build --release --package sextant
+	SEXTANT_COMMIT="$$(git rev-parse --short HEAD 2>/dev/null)" cargo build --release --package sextant
 	$${CARGO_TARGET_DIR:-target}/release/sextant serve --config examples/quickstart/sextant.yml
 
 test: setup-rust setup-test ## set up and run every test

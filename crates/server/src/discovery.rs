@@ -60,10 +60,10 @@ impl DiscoveryMetrics {
 }
 
 /// The groups of one set (a scrape job, or one `alertmanagers` entry), by mechanism and source.
-pub type Groups = BTreeMap<(usize, String), TargetGroup>;
+pub(crate) type Groups = BTreeMap<(usize, String), TargetGroup>;
 
 /// Parses a JSON or YAML list of target groups; the text of an error goes to the log.
-pub type GroupParser = Arc<dyn Fn(&str) -> Result<Vec<TargetGroup>, String> + Send + Sync>;
+pub(crate) type GroupParser = Arc<dyn Fn(&str) -> Result<Vec<TargetGroup>, String> + Send + Sync>;
 
 /// What every mechanism needs.
 #[derive(Clone)]
@@ -105,7 +105,7 @@ impl Provider {
 
 /// A running set. Dropping it stops its tasks.
 #[derive(Debug)]
-pub struct DiscoverySet {
+pub(crate) struct DiscoverySet {
     groups: watch::Receiver<Arc<Vec<TargetGroup>>>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -120,7 +120,7 @@ impl Drop for DiscoverySet {
 
 impl DiscoverySet {
     /// Starts the mechanisms of one set. Static groups are there at once.
-    pub fn start(
+    pub(crate) fn start(
         configs: &[SdConfig],
         metrics: &DiscoveryMetrics,
         parse: &GroupParser,
@@ -166,7 +166,7 @@ impl DiscoverySet {
     }
 
     /// The latest groups, and a way to wait for newer ones.
-    pub fn groups(&self) -> watch::Receiver<Arc<Vec<TargetGroup>>> {
+    pub(crate) fn groups(&self) -> watch::Receiver<Arc<Vec<TargetGroup>>> {
         self.groups.clone()
     }
 }

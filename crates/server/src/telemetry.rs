@@ -203,10 +203,10 @@ impl Family {
                 self.label_names.iter().zip(values).map(|(n, v)| ((*n).to_owned(), v.clone())).collect();
             match handle {
                 Handle::Counter(counter) => {
-                    series.push(SeriesSnapshot { suffix: "", labels, le: None, value: counter.get() })
+                    series.push(SeriesSnapshot { suffix: "", labels, le: None, value: counter.get() });
                 }
                 Handle::Gauge(gauge) => {
-                    series.push(SeriesSnapshot { suffix: "", labels, le: None, value: gauge.get() })
+                    series.push(SeriesSnapshot { suffix: "", labels, le: None, value: gauge.get() });
                 }
                 Handle::Histogram(histogram) => histogram.snapshot_into(&labels, &mut series),
             }

@@ -10,7 +10,7 @@ use scrape::sd_config::{DnsRecordType, DnsSdConfig, TargetGroup};
 use super::Provider;
 
 pub(super) async fn follow(provider: Provider, config: DnsSdConfig) {
-    let resolver = match TokioResolver::builder_tokio().and_then(|builder| builder.build()) {
+    let resolver = match TokioResolver::builder_tokio().and_then(hickory_resolver::ResolverBuilder::build) {
         Ok(resolver) => resolver,
         Err(error) => return provider.failed("dns", &error.to_string()),
     };
@@ -47,7 +47,7 @@ async fn lookup(resolver: &TokioResolver, name: &str, config: &DnsSdConfig) -> R
     let mut targets = Vec::new();
     match answer {
         Ok(answer) => {
-            targets.extend(answer.answers().iter().filter_map(|r| target(name, &r.data, config.port)))
+            targets.extend(answer.answers().iter().filter_map(|r| target(name, &r.data, config.port)));
         }
         // The name exists without such records: an empty group, not a failure.
         Err(error) if error.is_no_records_found() && !error.is_nx_domain() => {}

@@ -28,11 +28,14 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Connections kept open to one host while idle.
 const IDLE_PER_HOST_MAX: usize = 8;
 
+/// Looks up an environment variable.
+pub type EnvironmentLookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// Where a client finds what it may not read itself.
 #[derive(Clone)]
 pub struct Environment {
     /// Reads an environment variable.
-    pub var: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub var: EnvironmentLookup,
 }
 
 impl fmt::Debug for Environment {

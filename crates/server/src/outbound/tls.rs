@@ -25,12 +25,15 @@ pub enum TlsSetupError {
     Rustls(String),
 }
 
+/// When each of the files a configuration comes from was last changed.
+type Stamps = Vec<Option<SystemTime>>;
+
 /// Builds client configurations and keeps the last one until a file it came from changes.
 #[derive(Debug)]
 pub(super) struct ClientTls {
     config: TlsClientConfig,
     protocols: Vec<Vec<u8>>,
-    current: Mutex<Option<(Vec<Option<SystemTime>>, Arc<ClientConfig>)>>,
+    current: Mutex<Option<(Stamps, Arc<ClientConfig>)>>,
 }
 
 impl ClientTls {
@@ -62,7 +65,7 @@ impl ClientTls {
         Ok(fresh)
     }
 
-    fn stamps(&self) -> Vec<Option<SystemTime>> {
+    fn stamps(&self) -> Stamps {
         let sources = [&self.config.ca, &self.config.certificate, &self.config.key];
         let modified = |path: &str| std::fs::metadata(path).and_then(|m| m.modified()).ok();
         sources
@@ -119,7 +122,6 @@ impl ClientTls {
         Ok(roots)
     }
 
-    #[expect(clippy::type_complexity, reason = "a chain and its key, named nowhere else")]
     fn client_identity(
         &self,
     ) -> Result<Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>, TlsSetupError> {

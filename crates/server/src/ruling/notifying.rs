@@ -84,7 +84,7 @@ struct SetClient {
 }
 
 /// Clients built from a new configuration, not yet in use.
-pub struct Prepared(BTreeMap<String, Arc<SetClient>>);
+pub(super) struct Prepared(BTreeMap<String, Arc<SetClient>>);
 
 /// The senders.
 pub struct Notifying {

@@ -117,7 +117,7 @@ impl TargetLoop {
         };
         let worker = Arc::clone(&self);
         let surroundings = Arc::clone(around);
-        let store = move || worker.store(&surroundings, fetched, t_ms, started_ns);
+        let store = move || worker.store(&surroundings, &fetched, t_ms, started_ns);
         if let Err(panic) = tokio::task::spawn_blocking(store).await {
             tracing::error!(target = %self.target.url, %panic, "a scrape ended in a panic");
         }
@@ -125,13 +125,13 @@ impl TargetLoop {
     }
 
     /// Parses and appends; runs on a blocking thread, since the append waits for the disk.
-    fn store(&self, around: &Surroundings, fetched: Result<Page, FetchFailure>, t_ms: i64, started_ns: u64) {
+    fn store(&self, around: &Surroundings, fetched: &Result<Page, FetchFailure>, t_ms: i64, started_ns: u64) {
         let seconds = || around.clock.monotonic_ns().saturating_sub(started_ns) as f64 / 1e9;
         let mut cycle = self.cycle.lock();
         if self.is_stopped() {
             return;
         }
-        let input = match &fetched {
+        let input = match fetched {
             Ok(page) => Fetched::Body { body: &page.body, content_type: &page.content_type },
             Err(failure) => Fetched::Failed { error: &failure.error, body_too_large: failure.body_too_large },
         };

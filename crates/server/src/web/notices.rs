@@ -20,7 +20,7 @@ const BACKLOG: usize = 64;
 
 /// One notice.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
+pub(super) struct Notice {
     pub text: String,
     pub t_ms: i64,
     pub active: bool,

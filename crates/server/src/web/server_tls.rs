@@ -55,7 +55,7 @@ impl ServerTls {
             match build(&self.config, self.http2) {
                 Ok(built) => *current = (stamps, Arc::new(built)),
                 Err(error) => {
-                    tracing::error!(%error, "the changed TLS files cannot be used; the old ones stay")
+                    tracing::error!(%error, "the changed TLS files cannot be used; the old ones stay");
                 }
             }
         }
