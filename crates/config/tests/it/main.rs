@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod client_files;
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod own_files;
 #[cfg(test)]
 mod prometheus_files;
