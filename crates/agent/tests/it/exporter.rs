@@ -1,0 +1,81 @@
+//! A node_exporter of the machine, if it has one.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+/// The collectors that we have; their mount point filter is upstream's, which Debian changes.
+const FLAGS: [&str; 4] = [
+    "--web.listen-address=127.0.0.1:0",
+    "--web.disable-exporter-metrics",
+    "--collector.disable-defaults",
+    "--collector.filesystem.mount-points-exclude=\
+     ^/(dev|proc|run/credentials/.+|sys|var/lib/docker/.+|var/lib/containers/storage/.+)($|/)",
+];
+
+/// A running exporter; dropping it ends it.
+pub(crate) struct Exporter {
+    child: Child,
+    address: String,
+    /// Kept open, since the exporter logs while it runs.
+    _log: BufReader<std::process::ChildStderr>,
+}
+
+impl Exporter {
+    /// `None`, with a line that says so, where there is no exporter.
+    pub(crate) fn start(flags: &[&str]) -> Option<Self> {
+        let Some(program) = find() else {
+            println!("SKIPPED: needs prometheus-node-exporter");
+            return None;
+        };
+        let collectors = agent::COLLECTOR_NAMES.iter().filter(|name| **name != "uname");
+        let mut child = Command::new(program)
+            .args(FLAGS)
+            .args(collectors.map(|name| format!("--collector.{name}")))
+            // Debian's package has a directory of its own as the default.
+            .arg("--collector.textfile.directory=")
+            .args(flags)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        let address = loop {
+            line.clear();
+            assert_ne!(log.read_line(&mut line).unwrap(), 0, "the exporter ended");
+            if let Some((_, address)) = line.split_once("msg=\"Listening on\" address=") {
+                break address.trim().to_owned();
+            }
+        };
+        Some(Self { child, address, _log: log })
+    }
+
+    pub(crate) fn page(&mut self) -> Vec<u8> {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let request = format!("GET /metrics HTTP/1.0\r\nHost: {}\r\n\r\n", self.address);
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let body = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+        answer.split_off(body)
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// In the folder that `SEXTANT_PEERS` names, where tests/setup unpacks Debian's packages, or on the
+/// path.
+fn find() -> Option<PathBuf> {
+    let named = std::env::var_os("SEXTANT_PEERS").map(|dir| PathBuf::from(dir).join("bin"));
+    let unpacked = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/bin");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let dirs = named.into_iter().chain([unpacked]).chain(std::env::split_paths(&path));
+    dirs.flat_map(|dir| ["prometheus-node-exporter", "node_exporter"].map(|name| dir.join(name)))
+        .find(|candidate| candidate.is_file())
+}
