@@ -55,7 +55,8 @@ fn check(path: &Path) {
     let kind = kind_of(name).unwrap_or_else(|| panic!("{shown}: what is it? the name does not say"));
     match kind {
         Kind::Sextant => {
-            let config = SextantConfig::parse(&text, &shown).unwrap_or_else(|err| panic!("{}", err.located()));
+            let config =
+                SextantConfig::parse(&text, &shown).unwrap_or_else(|err| panic!("{}", err.located()));
             assert!(config.warnings.is_empty(), "{shown}: {:?}", config.warnings);
             assert_exists(config.prometheus.as_deref().unwrap(), path);
         }
