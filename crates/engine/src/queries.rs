@@ -58,8 +58,6 @@ pub struct QueryTimings {
 pub struct QueryAnswer {
     pub output: QueryOutput,
     pub timings: QueryTimings,
-    /// The most memory the query held, in bytes.
-    pub memory_bytes: u64,
 }
 
 /// Why there is no answer.
@@ -168,7 +166,7 @@ impl QueryEngine {
             lookback_delta_ms: request.lookback_delta_ms,
             per_step_stats: request.per_step_stats,
         };
-        let context = EvalContext { cancel, budget: budget.clone(), threads: self.limits.threads_per_query };
+        let context = EvalContext { cancel, budget, threads: self.limits.threads_per_query };
         let prepared_ns = self.clock.monotonic_ns();
         let output = evaluate(&self.options, &params, &source, &context).map_err(QueryError::Eval)?;
         let done_ns = self.clock.monotonic_ns();
@@ -178,7 +176,7 @@ impl QueryEngine {
             evaluation_s: seconds(prepared_ns, done_ns),
             total_s: seconds(started_ns, done_ns),
         };
-        Ok(QueryAnswer { output, timings, memory_bytes: budget.used_bytes() })
+        Ok(QueryAnswer { output, timings })
     }
 }
 

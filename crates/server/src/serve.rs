@@ -22,9 +22,11 @@ use tokio::net::TcpListener;
 use vfs::RealVfs;
 
 use crate::discovery::{DiscoveryMetrics, GroupParser};
+use crate::ingest::Ingest;
 use crate::outbound::client::Environment;
 use crate::process_metrics::ProcessMetrics;
 use crate::reload::{self, Components, LoadError, Source};
+use crate::remote_write::{QUEUE_BYTES_MAX_DEFAULT, RemoteWriting, RemoteWritingParts};
 use crate::ruling::{Ruling, RulingParts};
 use crate::scraping::{Scraping, ScrapingParts};
 use crate::shutdown::Shutdown;
@@ -71,6 +73,8 @@ pub struct ServeOptions {
     pub scrape: CycleOptions,
     /// Looks at the configuration files this often and reloads when they changed.
     pub auto_reload: Option<Duration>,
+    /// How long remote write may flush at shutdown.
+    pub flush_deadline: Duration,
     pub environment: Environment,
 }
 
@@ -103,6 +107,7 @@ pub struct Running {
     shutdown: Shutdown,
     store: Arc<MetricStore>,
     ruling: Arc<Ruling>,
+    remote_writing: Arc<RemoteWriting>,
     serving: Vec<tokio::task::JoinHandle<()>>,
     upkeep: tokio::task::JoinHandle<()>,
 }
@@ -127,6 +132,8 @@ pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Runni
     let loaded = source.load()?;
     let (store, recovery) = open_store(&options, &loaded, &clock).await?;
     let store = Arc::new(store);
+    let remote_writing = remote_writing(&options, &clock, &registry);
+    let ingest = Arc::new(Ingest { store: Arc::clone(&store), remote_writing: Arc::clone(&remote_writing) });
     let engine = Arc::new(QueryEngine::new(
         Arc::clone(&store),
         Arc::clone(&clock),
@@ -138,7 +145,7 @@ pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Runni
         Arc::new(|text| config::parse_target_groups(text).map_err(|e| e.to_string()));
     let scraping = Scraping::new(
         ScrapingParts {
-            store: Arc::clone(&store),
+            ingest: Arc::clone(&ingest),
             clock: Arc::clone(&clock),
             tenant: TenantId::anonymous(),
             parse_groups: Arc::clone(&parse_groups),
@@ -152,7 +159,7 @@ pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Runni
     let ruling = Ruling::start(
         RulingParts {
             engine: Arc::clone(&engine),
-            store: Arc::clone(&store),
+            ingest: Arc::clone(&ingest),
             clock: Arc::clone(&clock),
             tenant: TenantId::anonymous(),
             options: options.rules.clone(),
@@ -170,7 +177,7 @@ pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Runni
     let (reload_handle, reloader) = reload::channel(source, &registry);
     let app = App::new(AppParts {
         engine,
-        store: Arc::clone(&store),
+        ingest,
         clock: Arc::clone(&clock),
         registry: Arc::clone(&registry),
         scraping: Arc::clone(&scraping),
@@ -182,7 +189,13 @@ pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Runni
         notices: Arc::clone(&notices),
         process: ProcessMetrics::new(&registry),
     });
-    let components = Components { scraping, ruling: Arc::clone(&ruling), clock: Arc::clone(&clock), notices };
+    let components = Components {
+        scraping,
+        ruling: Arc::clone(&ruling),
+        remote_writing: Arc::clone(&remote_writing),
+        clock: Arc::clone(&clock),
+        notices,
+    };
     reloader.apply_first(loaded, &components)?;
     tokio::spawn(reloader.run(components, options.auto_reload, shutdown.clone()));
     let upkeep =
@@ -191,7 +204,19 @@ pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Runni
     let addresses = listeners.iter().map(|listener| listener.address).collect();
     let serving = serve_all(listeners, &router, &app, &options, &shutdown);
     app.set_ready();
-    Ok(Running { addresses, recovery, app, shutdown, store, ruling, serving, upkeep })
+    Ok(Running { addresses, recovery, app, shutdown, store, ruling, remote_writing, serving, upkeep })
+}
+
+fn remote_writing(options: &ServeOptions, clock: &Arc<dyn Clock>, registry: &Registry) -> Arc<RemoteWriting> {
+    let parts = RemoteWritingParts {
+        clock: Arc::clone(clock),
+        data_dir: options.data_dir.clone(),
+        environment: options.environment.clone(),
+        flush_deadline: options.flush_deadline,
+        tenant: TenantId::anonymous(),
+        queue_bytes_max: QUEUE_BYTES_MAX_DEFAULT,
+    };
+    RemoteWriting::new(parts, registry)
 }
 
 struct Bound {
@@ -272,7 +297,7 @@ fn serve_all(
     let mut serving = Vec::new();
     for bound in listeners {
         let users = Users::new(&bound.web.basic_auth_users, &options.auth);
-        let guarded = web::guard(router.clone(), app, users, &bound.web.headers);
+        let guarded = web::guard(router.clone(), app, users, &bound.web);
         serving.push(tokio::spawn(web::serve(
             bound.listener,
             bound.tls,
@@ -300,6 +325,7 @@ impl Running {
             }
         }
         self.ruling.finish().await;
+        self.remote_writing.finish().await;
         if let Err(error) = self.upkeep.await {
             tracing::error!(%error, "store upkeep ended badly");
         }

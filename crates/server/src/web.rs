@@ -31,6 +31,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, options, post};
 use base::{Clock, TenantId};
+use config::WebConfig;
 use engine::QueryEngine;
 use http::StatusCode;
 use parking_lot::Mutex;
@@ -38,6 +39,7 @@ use store_metrics::{MetricStore, StoreError};
 use tokio::sync::Semaphore;
 use wire_prom::remote_write::{SeriesCache, WriteMessage};
 
+use crate::ingest::Ingest;
 use crate::process_metrics::ProcessMetrics;
 use crate::reload::Reload;
 use crate::ruling::Ruling;
@@ -90,6 +92,7 @@ pub struct WebSettings {
 pub struct App {
     pub engine: Arc<QueryEngine>,
     pub store: Arc<MetricStore>,
+    pub ingest: Arc<Ingest>,
     pub clock: Arc<dyn Clock>,
     pub registry: Arc<Registry>,
     pub metrics: WebMetrics,
@@ -111,7 +114,7 @@ pub struct App {
 /// What an [`App`] is built from.
 pub struct AppParts {
     pub engine: Arc<QueryEngine>,
-    pub store: Arc<MetricStore>,
+    pub ingest: Arc<Ingest>,
     pub clock: Arc<dyn Clock>,
     pub registry: Arc<Registry>,
     pub scraping: Arc<Scraping>,
@@ -132,6 +135,7 @@ impl std::fmt::Debug for App {
 
 impl App {
     pub fn new(parts: AppParts) -> Arc<Self> {
+        parts.facts.build.register(&parts.registry);
         let metrics = WebMetrics::new(&parts.registry);
         // No limit is upstream's meaning of 0; tokio's is a little lower than the largest number.
         let read_places = match parts.settings.remote_read_concurrency_max {
@@ -141,7 +145,8 @@ impl App {
         let seed = parts.clock.now_ms().unsigned_abs() ^ u64::from(std::process::id());
         Arc::new(Self {
             engine: parts.engine,
-            store: parts.store,
+            store: Arc::clone(&parts.ingest.store),
+            ingest: parts.ingest,
             clock: parts.clock,
             registry: parts.registry,
             metrics,
@@ -226,10 +231,12 @@ pub fn router(app: &Arc<App>) -> Router {
 }
 
 /// What one listener puts around the routes: its users, its headers, and the counting of requests.
-pub fn guard(router: Router, app: &Arc<App>, users: Users, headers: &BTreeMap<String, String>) -> Router {
+pub fn guard(router: Router, app: &Arc<App>, users: Users, web: &WebConfig) -> Router {
+    let gate = around::RateGate::new(web.rate_limit, Arc::clone(&app.clock));
     router
         .layer(from_fn_with_state(Arc::new(users), access::authenticate))
-        .layer(from_fn_with_state(Arc::new(around::fixed_headers(headers)), around::add_headers))
+        .layer(from_fn_with_state(Arc::new(gate), around::limit_rate))
+        .layer(from_fn_with_state(Arc::new(around::fixed_headers(&web.headers)), around::add_headers))
         .layer(from_fn_with_state(Arc::clone(app), around::count))
 }
 

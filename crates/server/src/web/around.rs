@@ -8,16 +8,21 @@ use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use base::Clock;
+use config::web::RateLimit;
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
+use http::StatusCode;
 use http::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
     HeaderValue, ORIGIN, VARY,
 };
 use http_body_util::BodyExt;
+use parking_lot::Mutex;
 
 use super::App;
+use super::reply::plain_error;
 
 /// `Access-Control-*` for the origins that `--web.cors.origin` matches.
 pub(crate) async fn cors(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
@@ -119,6 +124,44 @@ pub(crate) async fn add_headers(
     response
 }
 
+/// `rate_limit` of a web configuration: one request per interval, and a burst on top.
+#[derive(Debug)]
+pub(crate) struct RateGate {
+    limit: Option<RateLimit>,
+    clock: Arc<dyn Clock>,
+    /// Requests that may pass at once, and when that was counted.
+    state: Mutex<(f64, u64)>,
+}
+
+impl RateGate {
+    pub(crate) fn new(limit: Option<RateLimit>, clock: Arc<dyn Clock>) -> Self {
+        let full = limit.map_or(0.0, |limit| limit.burst as f64);
+        let now_ns = clock.monotonic_ns();
+        Self { limit, clock, state: Mutex::new((full, now_ns)) }
+    }
+
+    fn admits(&self) -> bool {
+        let Some(limit) = self.limit else { return true };
+        let now_ns = self.clock.monotonic_ns();
+        let mut state = self.state.lock();
+        let gained = now_ns.saturating_sub(state.1) as f64 / (limit.interval_ms.max(1) as f64 * 1e6);
+        *state = ((state.0 + gained).min(limit.burst as f64), now_ns);
+        let admitted = state.0 >= 1.0;
+        if admitted {
+            state.0 -= 1.0;
+        }
+        admitted
+    }
+}
+
+pub(crate) async fn limit_rate(State(gate): State<Arc<RateGate>>, request: Request, next: Next) -> Response {
+    if gate.admits() {
+        next.run(request).await
+    } else {
+        plain_error(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests")
+    }
+}
+
 /// Counts requests by handler and code, and times them.
 pub(crate) async fn count(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let handler = request.extensions().get::<MatchedPath>().map_or_else(
@@ -131,4 +174,26 @@ pub(crate) async fn count(State(app): State<Arc<App>>, request: Request, next: N
     app.metrics.http_requests.with(&[&handler, response.status().as_str()]).inc();
     app.metrics.http_duration.with(&[&handler]).observe(seconds);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use base::ManualClock;
+
+    use super::*;
+
+    #[test]
+    fn a_rate_limit_allows_a_burst_and_then_one_per_interval() {
+        let clock = Arc::new(ManualClock::new(0));
+        let limit = Some(RateLimit { burst: 2, interval_ms: 1000 });
+        let gate = RateGate::new(limit, Arc::clone(&clock) as Arc<dyn Clock>);
+        assert_eq!([gate.admits(), gate.admits(), gate.admits()], [true, true, false]);
+        clock.advance(Duration::from_millis(999));
+        assert!(!gate.admits());
+        clock.advance(Duration::from_millis(1));
+        assert_eq!([gate.admits(), gate.admits()], [true, false]);
+        assert!(RateGate::new(None, clock).admits());
+    }
 }

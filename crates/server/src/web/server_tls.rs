@@ -6,10 +6,14 @@ use std::time::SystemTime;
 
 use config::web::{ClientAuth, TlsServerConfig};
 use parking_lot::Mutex;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::UnixTime;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -22,8 +26,8 @@ pub enum ServerTlsError {
     File { path: String, cause: std::io::Error },
     #[error("{what}: {cause}")]
     Pem { what: &'static str, cause: String },
-    #[error("client_auth_type asks for a certificate without verifying it, which is not supported")]
-    UnverifiedClients,
+    #[error("client_allowed_sans is not supported; leave it out or use an authority of your own")]
+    AllowedSans,
     #[error(transparent)]
     Rustls(#[from] rustls::Error),
 }
@@ -86,6 +90,13 @@ fn read(source: &PemSource) -> Result<Vec<u8>, ServerTlsError> {
 }
 
 fn build(config: &TlsServerConfig, http2: bool) -> Result<ServerConfig, ServerTlsError> {
+    // Ignoring it would let in whom it means to keep out.
+    if !config.client_allowed_sans.is_empty() {
+        return Err(ServerTlsError::AllowedSans);
+    }
+    if !config.cipher_suites.is_empty() || !config.curve_preferences.is_empty() {
+        tracing::warn!("cipher_suites and curve_preferences have no effect: only sound ones are offered");
+    }
     let chain: Vec<CertificateDer<'static>> =
         CertificateDer::pem_slice_iter(&read(&config.certificate)?).flatten().collect();
     if chain.is_empty() {
@@ -110,7 +121,12 @@ fn build(config: &TlsServerConfig, http2: bool) -> Result<ServerConfig, ServerTl
         ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&versions)?;
     let builder = match config.client_auth {
         ClientAuth::None => builder.with_no_client_auth(),
-        ClientAuth::Request | ClientAuth::RequireAny => return Err(ServerTlsError::UnverifiedClients),
+        ClientAuth::Request => {
+            builder.with_client_cert_verifier(Arc::new(AnyClient { provider, mandatory: false }))
+        }
+        ClientAuth::RequireAny => {
+            builder.with_client_cert_verifier(Arc::new(AnyClient { provider, mandatory: true }))
+        }
         ClientAuth::VerifyIfGiven | ClientAuth::RequireAndVerify => {
             let mut roots = RootCertStore::empty();
             for cert in CertificateDer::pem_slice_iter(&read(&config.client_ca)?).flatten() {
@@ -133,4 +149,54 @@ fn build(config: &TlsServerConfig, http2: bool) -> Result<ServerConfig, ServerTl
         built.alpn_protocols.insert(0, b"h2".to_vec());
     }
     Ok(built)
+}
+
+/// `RequestClientCert` and `RequireAnyClientCert`: a certificate is asked for, its issuer is not checked.
+#[derive(Debug)]
+struct AnyClient {
+    provider: Arc<CryptoProvider>,
+    mandatory: bool,
+}
+
+impl ClientCertVerifier for AnyClient {
+    fn client_auth_mandatory(&self) -> bool {
+        self.mandatory
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
 }
