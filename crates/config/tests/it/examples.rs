@@ -101,3 +101,27 @@ fn the_quickstart_is_what_the_readme_says() {
     assert!(config.host_collector.enabled);
     assert_eq!(config.data_dir, "data", "what .gitignore names");
 }
+
+/// Strict reading finds keys that the reference invents or that were renamed.
+#[test]
+fn the_reference_of_settings_loads() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/sextant-yml.md");
+    let page = read(&page);
+    let (_, rest) = page.split_once("```yaml\n").unwrap();
+    let (text, _) = rest.split_once("\n```").unwrap();
+    let config = SextantConfig::parse(text, "sextant.yml").unwrap_or_else(|err| panic!("{}", err.located()));
+    let plain = SextantConfig::parse("", "sextant.yml").unwrap();
+    for key in plain.to_yaml().lines().filter_map(|line| line.split_once(':')).map(|(key, _)| key) {
+        assert!(text.contains(&format!("{}:", key.trim_start_matches([' ', '-']))), "{key} is missing");
+    }
+    assert_eq!(config.query, plain.query);
+    assert_eq!(config.retention.time_ms, plain.retention.time_ms);
+    assert_eq!(config.host_collector.interval_ms, plain.host_collector.interval_ms);
+    assert_eq!(config.host_collector.job_name, plain.host_collector.job_name);
+    assert_eq!(config.tenants.limits.active_series, plain.tenants.limits.active_series);
+    assert_eq!(config.data_dir, plain.data_dir);
+    let addresses = |config: &SextantConfig| -> Vec<_> {
+        config.listeners.iter().map(|listener| (listener.address.clone(), listener.speaks)).collect()
+    };
+    assert_eq!(addresses(&config), addresses(&plain));
+}
