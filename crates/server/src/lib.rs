@@ -5,9 +5,12 @@
 
 mod discovery;
 mod failure_log;
+pub mod host;
+pub mod ingest;
 pub mod outbound;
 mod process_metrics;
 pub mod reload;
+pub mod remote_write;
 pub mod ruling;
 pub mod scraping;
 pub mod serve;

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::discovery::expand;
 use crate::outbound::client::Environment;
+use crate::remote_write::RemoteWriting;
 use crate::ruling::Ruling;
 use crate::scraping::Scraping;
 use crate::shutdown::Shutdown;
@@ -92,6 +93,7 @@ pub struct ReloadStatus {
 pub struct Components {
     pub scraping: Arc<Scraping>,
     pub ruling: Arc<Ruling>,
+    pub remote_writing: Arc<RemoteWriting>,
     pub clock: Arc<dyn Clock>,
     pub notices: Arc<Notices>,
 }
@@ -229,10 +231,12 @@ impl Reloader {
         let refused = |e: &dyn std::fmt::Display| LoadError::Apply(e.to_string());
         let jobs: Vec<_> = config.scrape_configs.iter().cloned().map(Arc::new).collect();
         let prepared = to.scraping.prepare(&jobs).map_err(|e| refused(&e))?;
+        let remotes = to.remote_writing.prepare(config).map_err(|e| refused(&e))?;
         to.ruling
             .apply(&loaded.rule_files, &config.rules_global(), &config.alerting)
             .map_err(|e| refused(&e))?;
         to.scraping.apply(prepared, &config.global.external_labels);
+        to.remote_writing.apply(remotes);
         *self.shared.loaded.write() = Some(loaded);
         Ok(())
     }

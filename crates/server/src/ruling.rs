@@ -18,10 +18,10 @@ use rules::notify::NotifierOptions;
 use rules::rule::InvalidRule;
 use rules::ruler::{DueWork, RuleManager, RuleOptions, UpdateReport};
 use scrape::sd_config::SdConfig;
-use store_metrics::MetricStore;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::discovery::{DiscoveryMetrics, GroupParser};
+use crate::ingest::Ingest;
 use crate::outbound::client::{ClientError, Environment};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Registry;
@@ -39,7 +39,7 @@ const SLEEP_MAX_MS: i64 = 1000;
 /// What a [`Ruling`] is built from.
 pub struct RulingParts {
     pub engine: Arc<QueryEngine>,
-    pub store: Arc<MetricStore>,
+    pub ingest: Arc<Ingest>,
     pub clock: Arc<dyn Clock>,
     pub tenant: TenantId,
     pub options: RuleOptions,
@@ -89,7 +89,7 @@ impl Ruling {
         let ruling = Arc::new(Self {
             rules: RuleManager::new(parts.options),
             query: StoreQuery { engine: parts.engine, tenant: parts.tenant.clone() },
-            sink: StoreSink { store: parts.store, tenant: parts.tenant, notifying: Arc::clone(&notifying) },
+            sink: StoreSink { ingest: parts.ingest, tenant: parts.tenant, notifying: Arc::clone(&notifying) },
             hands: ScopedHands { threads_max: parts.concurrent_evals_max.max(1) },
             notifying,
             clock: parts.clock,

@@ -17,9 +17,9 @@ use model::{Labels, Metadata};
 use parking_lot::RwLock;
 use scrape::config::ScrapeConfig;
 use scrape::cycle::CycleOptions;
-use store_metrics::MetricStore;
 
 use crate::discovery::{DiscoveryMetrics, GroupParser};
+use crate::ingest::Ingest;
 use crate::outbound::client::{ClientError, Environment};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Registry;
@@ -33,7 +33,7 @@ use scheduler::Scheduler;
 
 /// What every scrape needs.
 pub(crate) struct Surroundings {
-    pub(crate) store: Arc<MetricStore>,
+    pub(crate) ingest: Arc<Ingest>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tenant: TenantId,
     pub(crate) metrics: ScrapeMetrics,
@@ -63,7 +63,7 @@ pub struct PreparedPools(Vec<(Arc<ScrapeConfig>, fetch::Fetcher)>);
 
 /// What [`Scraping::new`] is built from.
 pub struct ScrapingParts {
-    pub store: Arc<MetricStore>,
+    pub ingest: Arc<Ingest>,
     pub clock: Arc<dyn Clock>,
     pub tenant: TenantId,
     pub parse_groups: GroupParser,
@@ -78,7 +78,7 @@ impl Scraping {
     /// Starts the scheduler; pools come with [`Scraping::apply`].
     pub fn new(parts: ScrapingParts, registry: &Registry) -> Arc<Self> {
         let around = Arc::new(Surroundings {
-            store: parts.store,
+            ingest: parts.ingest,
             clock: parts.clock,
             tenant: parts.tenant,
             metrics: ScrapeMetrics::new(registry),

@@ -75,6 +75,8 @@ pub struct ServeOptions {
     pub auto_reload: Option<Duration>,
     /// How long remote write may flush at shutdown.
     pub flush_deadline: Duration,
+    /// Series of the machine this runs on.
+    pub host: Option<crate::host::HostOptions>,
     pub environment: Environment,
 }
 
@@ -198,6 +200,14 @@ pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Runni
     };
     reloader.apply_first(loaded, &components)?;
     tokio::spawn(reloader.run(components, options.auto_reload, shutdown.clone()));
+    if let Some(host) = options.host.clone() {
+        let collecting = crate::host::run(host, Arc::clone(&store), Arc::clone(&clock), shutdown.clone());
+        tokio::spawn(async move {
+            if let Err(error) = collecting.await {
+                tracing::error!(%error, "the host collector cannot run");
+            }
+        });
+    }
     let upkeep =
         tokio::spawn(upkeep::run(Arc::clone(&store), clock, StoreMetrics::new(&registry), shutdown.clone()));
     let router = web::router(&app);

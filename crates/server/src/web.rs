@@ -9,6 +9,7 @@ mod lifecycle;
 mod listen;
 mod metrics;
 mod notices;
+mod openapi;
 mod params;
 mod query_api;
 mod read_api;
@@ -21,6 +22,7 @@ pub mod server_tls;
 mod status_api;
 mod targets_api;
 pub(crate) mod time;
+mod upstream_routing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,7 +31,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, options, post};
+use axum::routing::{get, post};
 use base::{Clock, TenantId};
 use config::WebConfig;
 use engine::QueryEngine;
@@ -47,7 +49,7 @@ use crate::scraping::Scraping;
 use crate::shutdown::Shutdown;
 use crate::telemetry::Registry;
 use access::Users;
-use reply::{ApiError, ApiResult, no_content, plain_error};
+use reply::{ApiError, plain_error};
 
 pub(crate) use listen::serve;
 pub use metrics::WebMetrics;
@@ -219,12 +221,14 @@ pub fn router(app: &Arc<App>) -> Router {
         .route("/version", get(status_api::version))
         .route("/federate", get(federate::federate).layer(from_fn_with_state(Arc::clone(app), gate)))
         .route("/", get(status_api::front_page));
+    let pages = UI_PATHS.iter().fold(pages, |pages, path| pages.route(path, get(to_front_page)));
     let all = pages.nest("/api/v1", api).fallback(not_found);
     let prefixed = match app.settings.route_prefix.as_str() {
         "" | "/" => all,
-        prefix => Router::new().nest(prefix, all),
+        prefix => Router::new().nest(prefix, all).route("/", get(to_front_page)).fallback(not_found),
     };
     prefixed
+        .layer(from_fn(upstream_routing::answer_as_upstream))
         .layer(from_fn(around::compress))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(Arc::clone(app))
@@ -278,39 +282,60 @@ fn api_routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/status/buildinfo", get(status_api::build_info))
         .route("/status/flags", get(status_api::flags))
         .route("/status/tsdb", get(status_api::tsdb))
+        .route("/status/tsdb/blocks", get(status_api::blocks))
+        .route("/openapi.yaml", get(openapi::openapi))
         .route("/status/self_metrics", get(self_metrics::self_metrics));
     let always = Router::new()
         .route("/status/walreplay", get(status_api::wal_replay))
         .route("/notifications", get(notices::list))
-        .route("/notifications/live", get(notices::live))
-        .route("/{*rest}", options(preflight));
+        .route("/notifications/live", get(notices::live));
     read.merge(write)
         .merge(status)
         .layer(from_fn_with_state(Arc::clone(app), gate))
         .merge(always)
+        .fallback(not_found)
         .layer(from_fn_with_state(Arc::clone(app), around::cors))
 }
 
-/// Upstream answers `OPTIONS` with 204 on every path of the API.
-async fn preflight() -> ApiResult {
-    no_content()
+/// Pages of upstream's web application, which people have bookmarks of.
+const UI_PATHS: [&str; 13] = [
+    "/graph",
+    "/query",
+    "/alerts",
+    "/targets",
+    "/rules",
+    "/config",
+    "/flags",
+    "/status",
+    "/tsdb-status",
+    "/service-discovery",
+    "/alertmanager-discovery",
+    "/classic",
+    "/classic/{*rest}",
+];
+
+/// The front page under the path that others reach us by, with the query that was asked.
+async fn to_front_page(
+    axum::extract::State(app): axum::extract::State<Arc<App>>,
+    request: axum::extract::Request,
+) -> axum::response::Response {
+    let url = &app.settings.external_url;
+    let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+    let path = rest.find('/').map_or("", |at| &rest[at..]);
+    let query = request.uri().query().map_or_else(String::new, |query| format!("?{query}"));
+    upstream_routing::redirect(StatusCode::FOUND, &format!("{path}/{query}"))
 }
 
 async fn not_found() -> axum::response::Response {
     plain_error(StatusCode::NOT_FOUND, "404 page not found")
 }
 
-/// Refuses with 503 until the store is open, and answers `OPTIONS` without asking a handler.
+/// Refuses with 503 until the store is open.
 async fn gate(
     axum::extract::State(app): axum::extract::State<Arc<App>>,
     request: axum::extract::Request,
     next: axum::middleware::Next,
 ) -> axum::response::Response {
-    if request.method() == http::Method::OPTIONS {
-        let mut response = axum::response::Response::default();
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        return response;
-    }
     if app.is_ready() {
         next.run(request).await
     } else {

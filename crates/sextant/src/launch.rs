@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Budget, ByteSize, Clock, SystemClock};
+use base::{Budget, ByteSize, Clock, SystemClock, TenantId};
 use config::WebConfig;
 use config::sextant::{AuthConfig, HostCollectorConfig};
 use engine::QueryLimits;
@@ -17,6 +17,7 @@ use ql_promql::query::EngineOptions;
 use rules::notify::NotifierOptions;
 use rules::ruler::RuleOptions;
 use scrape::cycle::CycleOptions;
+use server::host::HostOptions;
 use server::outbound::client::Environment;
 use server::serve::{ListenerOptions, ServeOptions, start};
 use server::web::{BuildInfo, StatusFacts, WebSettings};
@@ -353,7 +354,9 @@ fn serve_options(settings: &Settings, clock: &dyn Clock) -> Result<ServeOptions,
             created_zero_samples: settings.created_zero_samples,
             exemplars: settings.exemplar_storage,
         },
+        host: settings.host_collector.as_ref().map(host_options),
         auto_reload: settings.auto_reload,
+        flush_deadline: settings.flush_deadline,
         environment: Environment { var: Arc::new(|name| std::env::var_os(name)?.into_string().ok()) },
     })
 }
@@ -368,6 +371,20 @@ fn limits(settings: &Settings) -> Limits {
     let active_series_max = settings.active_series_max.unwrap_or(defaults.active_series_max);
     let exemplars_max = if settings.exemplar_storage { defaults.exemplars_max } else { 0 };
     Limits { active_series_max, exemplars_max, ..defaults }
+}
+
+fn host_options(config: &HostCollectorConfig) -> HostOptions {
+    HostOptions {
+        tenant: TenantId::anonymous(),
+        interval: Duration::from_millis(config.interval_ms.max(1).unsigned_abs()),
+        job_name: config.job_name.clone(),
+        instance: host_name(),
+        collector: agent::HostOptions {
+            textfile_directory: Some(&config.textfile_directory).filter(|dir| !dir.is_empty()).map(PathBuf::from),
+            disabled: config.disabled_collectors.clone(),
+            ..agent::HostOptions::default()
+        },
+    }
 }
 
 /// By time only when nothing else bounds the data, as upstream.

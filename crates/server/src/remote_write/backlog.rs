@@ -70,13 +70,15 @@ impl Backlog {
         while self.blocks.get(1).is_some_and(|next| next.first <= record.offset) {
             self.pop();
         }
-        let Some(block) = self.blocks.front_mut().filter(|block| block.first <= record.offset) else { return };
+        let Some(block) = self.blocks.front_mut().filter(|block| block.first <= record.offset) else {
+            return;
+        };
         let (n_samples, bytes) = (record.n_samples.min(block.n_samples), record.bytes.min(block.bytes));
         block.n_samples -= n_samples;
         block.bytes -= bytes;
         self.n_samples -= n_samples;
         self.bytes -= bytes;
-        if self.blocks.len() == 1 && self.bytes == 0 {
+        if block.bytes == 0 {
             self.pop();
         }
     }

@@ -68,8 +68,11 @@ struct Kinds {
 
 impl Kinds {
     fn add(&self, labels: &[&str], counts: Counts) {
-        let kinds =
-            [(&self.samples, counts.samples), (&self.histograms, counts.histograms), (&self.exemplars, counts.exemplars)];
+        let kinds = [
+            (&self.samples, counts.samples),
+            (&self.histograms, counts.histograms),
+            (&self.exemplars, counts.exemplars),
+        ];
         for (family, n) in kinds {
             if n > 0 {
                 family.with(labels).add(n as f64);
@@ -118,40 +121,117 @@ impl RemoteMetrics {
                 "Highest timestamp that has come into the remote storage, in seconds since epoch.",
             )),
             sent: Kinds {
-                samples: counter("prometheus_remote_storage_samples_total", "Samples sent to remote storage."),
-                histograms: counter("prometheus_remote_storage_histograms_total", "Histograms sent to remote storage."),
-                exemplars: counter("prometheus_remote_storage_exemplars_total", "Exemplars sent to remote storage."),
+                samples: counter(
+                    "prometheus_remote_storage_samples_total",
+                    "Samples sent to remote storage.",
+                ),
+                histograms: counter(
+                    "prometheus_remote_storage_histograms_total",
+                    "Histograms sent to remote storage.",
+                ),
+                exemplars: counter(
+                    "prometheus_remote_storage_exemplars_total",
+                    "Exemplars sent to remote storage.",
+                ),
             },
             failed: Kinds {
-                samples: counter("prometheus_remote_storage_samples_failed_total", "Samples that the remote storage refused for good."),
-                histograms: counter("prometheus_remote_storage_histograms_failed_total", "Histograms that the remote storage refused for good."),
-                exemplars: counter("prometheus_remote_storage_exemplars_failed_total", "Exemplars that the remote storage refused for good."),
+                samples: counter(
+                    "prometheus_remote_storage_samples_failed_total",
+                    "Samples that the remote storage refused for good.",
+                ),
+                histograms: counter(
+                    "prometheus_remote_storage_histograms_failed_total",
+                    "Histograms that the remote storage refused for good.",
+                ),
+                exemplars: counter(
+                    "prometheus_remote_storage_exemplars_failed_total",
+                    "Exemplars that the remote storage refused for good.",
+                ),
             },
             retried: Kinds {
-                samples: counter("prometheus_remote_storage_samples_retried_total", "Samples that were sent again after a failure that may pass."),
-                histograms: counter("prometheus_remote_storage_histograms_retried_total", "Histograms that were sent again after a failure that may pass."),
-                exemplars: counter("prometheus_remote_storage_exemplars_retried_total", "Exemplars that were sent again after a failure that may pass."),
+                samples: counter(
+                    "prometheus_remote_storage_samples_retried_total",
+                    "Samples that were sent again after a failure that may pass.",
+                ),
+                histograms: counter(
+                    "prometheus_remote_storage_histograms_retried_total",
+                    "Histograms that were sent again after a failure that may pass.",
+                ),
+                exemplars: counter(
+                    "prometheus_remote_storage_exemplars_retried_total",
+                    "Exemplars that were sent again after a failure that may pass.",
+                ),
             },
             dropped: Kinds {
-                samples: r.counters("prometheus_remote_storage_samples_dropped_total", "Samples that were not sent, by reason.", REASON),
-                histograms: r.counters("prometheus_remote_storage_histograms_dropped_total", "Histograms that were not sent, by reason.", REASON),
-                exemplars: r.counters("prometheus_remote_storage_exemplars_dropped_total", "Exemplars that were not sent, by reason.", REASON),
+                samples: r.counters(
+                    "prometheus_remote_storage_samples_dropped_total",
+                    "Samples that were not sent, by reason.",
+                    REASON,
+                ),
+                histograms: r.counters(
+                    "prometheus_remote_storage_histograms_dropped_total",
+                    "Histograms that were not sent, by reason.",
+                    REASON,
+                ),
+                exemplars: r.counters(
+                    "prometheus_remote_storage_exemplars_dropped_total",
+                    "Exemplars that were not sent, by reason.",
+                    REASON,
+                ),
             },
-            metadata_sent: counter("prometheus_remote_storage_metadata_total", "Metadata entries sent to remote storage."),
-            metadata_failed: counter("prometheus_remote_storage_metadata_failed_total", "Metadata entries that the remote storage refused for good."),
-            metadata_retried: counter("prometheus_remote_storage_metadata_retried_total", "Metadata entries that were sent again after a failure that may pass."),
-            bytes: counter("prometheus_remote_storage_bytes_total", "Bytes of data (not metadata) sent, compressed."),
-            metadata_bytes: counter("prometheus_remote_storage_metadata_bytes_total", "Bytes of metadata sent, compressed."),
-            pending: gauge("prometheus_remote_storage_samples_pending", "Samples, histograms and exemplars that wait in the queue."),
+            metadata_sent: counter(
+                "prometheus_remote_storage_metadata_total",
+                "Metadata entries sent to remote storage.",
+            ),
+            metadata_failed: counter(
+                "prometheus_remote_storage_metadata_failed_total",
+                "Metadata entries that the remote storage refused for good.",
+            ),
+            metadata_retried: counter(
+                "prometheus_remote_storage_metadata_retried_total",
+                "Metadata entries that were sent again after a failure that may pass.",
+            ),
+            bytes: counter(
+                "prometheus_remote_storage_bytes_total",
+                "Bytes of data (not metadata) sent, compressed.",
+            ),
+            metadata_bytes: counter(
+                "prometheus_remote_storage_metadata_bytes_total",
+                "Bytes of metadata sent, compressed.",
+            ),
+            pending: gauge(
+                "prometheus_remote_storage_samples_pending",
+                "Samples, histograms and exemplars that wait in the queue.",
+            ),
             shards: gauge("prometheus_remote_storage_shards", "Requests that are sent side by side."),
             shards_min: gauge("prometheus_remote_storage_shards_min", "The least number of shards."),
             shards_max: gauge("prometheus_remote_storage_shards_max", "The largest number of shards."),
-            shards_desired: gauge("prometheus_remote_storage_shards_desired", "The number of shards that the backlog asks for."),
-            shard_capacity: gauge("prometheus_remote_storage_shard_capacity", "The configured capacity of a shard."),
-            max_samples_per_send: gauge("prometheus_remote_storage_max_samples_per_send", "The largest number of samples of a request."),
-            highest_queued: gauge("prometheus_remote_storage_queue_highest_timestamp_seconds", "Highest timestamp that was enqueued, in seconds since epoch."),
-            highest_sent: gauge("prometheus_remote_storage_queue_highest_sent_timestamp_seconds", "Highest timestamp successfully sent by this queue, in seconds since epoch."),
-            duration: r.histograms("prometheus_remote_storage_sent_batch_duration_seconds", "Duration of send calls to the remote storage.", REMOTE, DURATION_BOUNDS_S),
+            shards_desired: gauge(
+                "prometheus_remote_storage_shards_desired",
+                "The number of shards that the backlog asks for.",
+            ),
+            shard_capacity: gauge(
+                "prometheus_remote_storage_shard_capacity",
+                "The configured capacity of a shard.",
+            ),
+            max_samples_per_send: gauge(
+                "prometheus_remote_storage_max_samples_per_send",
+                "The largest number of samples of a request.",
+            ),
+            highest_queued: gauge(
+                "prometheus_remote_storage_queue_highest_timestamp_seconds",
+                "Highest timestamp that was enqueued, in seconds since epoch.",
+            ),
+            highest_sent: gauge(
+                "prometheus_remote_storage_queue_highest_sent_timestamp_seconds",
+                "Highest timestamp successfully sent by this queue, in seconds since epoch.",
+            ),
+            duration: r.histograms(
+                "prometheus_remote_storage_sent_batch_duration_seconds",
+                "Duration of send calls to the remote storage.",
+                REMOTE,
+                DURATION_BOUNDS_S,
+            ),
         })
     }
 

@@ -109,7 +109,8 @@ impl Queue {
             ..JournalOptions::default()
         };
         let journal = LocalJournal::open(Arc::clone(&vfs), dir, options)?;
-        let saved = read_savepoint(&*vfs, dir)?.filter(|(incarnation, _)| *incarnation == journal.incarnation());
+        let saved =
+            read_savepoint(&*vfs, dir)?.filter(|(incarnation, _)| *incarnation == journal.incarnation());
         let oldest = journal.start_offset();
         let start = saved.map_or(oldest, |(_, offset)| offset.clamp(oldest, journal.end_offset()));
         let mut backlog = Backlog::new(segment_bytes_max / 4);
@@ -223,7 +224,12 @@ impl Queue {
     }
 
     /// Forgets records that were sent or never can be. `finally` writes the savepoint in any case.
-    pub(super) fn acknowledge(&self, records: &[Record], now_ms: i64, finally: bool) -> Result<(), QueueError> {
+    pub(super) fn acknowledge(
+        &self,
+        records: &[Record],
+        now_ms: i64,
+        finally: bool,
+    ) -> Result<(), QueueError> {
         let mut state = self.state.lock();
         for record in records {
             state.backlog.acknowledge(record.size());

@@ -68,17 +68,17 @@ pub(super) fn plan(batches: &[SeriesBatch], tenant: &TenantId, rules: &RoundRule
     let n_shards = shards.len() as u128;
     let (mut too_old, mut custom_buckets) = (Counts::default(), 0);
     for batch in batches {
-        let mut place = |series_idx: u32| {
+        let place = |series_idx: u32| {
             let series = &batch.series[series_idx as usize];
-            let shard = usize::try_from(series.id.0 % n_shards).expect("less than the number of shards");
-            (&mut shards[shard], series)
+            (usize::try_from(series.id.0 % n_shards).expect("less than the number of shards"), series)
         };
         for sample in &batch.floats {
             if sample.t < rules.oldest_ms {
                 too_old.samples += 1;
                 continue;
             }
-            let (shard, series) = place(sample.series_idx);
+            let (shard_idx, series) = place(sample.series_idx);
+            let shard = &mut shards[shard_idx];
             let series_idx = shard.series(series, rules.items_per_send);
             shard.current.floats.push(model::FloatSample { series_idx, ..*sample });
         }
@@ -91,7 +91,8 @@ pub(super) fn plan(batches: &[SeriesBatch], tenant: &TenantId, rules: &RoundRule
                 custom_buckets += 1;
                 continue;
             }
-            let (shard, series) = place(sample.series_idx);
+            let (shard_idx, series) = place(sample.series_idx);
+            let shard = &mut shards[shard_idx];
             let series_idx = shard.series(series, rules.items_per_send);
             shard.current.histograms.push(model::HistogramSample { series_idx, ..sample.clone() });
         }
@@ -100,7 +101,8 @@ pub(super) fn plan(batches: &[SeriesBatch], tenant: &TenantId, rules: &RoundRule
                 too_old.exemplars += 1;
                 continue;
             }
-            let (shard, series) = place(*series_idx);
+            let (shard_idx, series) = place(*series_idx);
+            let shard = &mut shards[shard_idx];
             let series_idx = shard.series(series, rules.items_per_send);
             shard.current.exemplars.push((series_idx, exemplar.clone()));
         }
@@ -180,8 +182,10 @@ mod tests {
     /// Plans, and checks that nothing is lost, that requests are within their size, and that every
     /// series is in one shard in order.
     fn check(n_batches: i64, n_series: u32, n_shards: usize, items_per_send: usize, oldest_ms: i64) {
-        let case = format!("{n_batches} x {n_series}, {n_shards} shards of {items_per_send} from {oldest_ms}");
-        let batches: Vec<SeriesBatch> = (0..n_batches).map(|t| batch(&[10 * t, 10 * t + 5], n_series)).collect();
+        let case =
+            format!("{n_batches} x {n_series}, {n_shards} shards of {items_per_send} from {oldest_ms}");
+        let batches: Vec<SeriesBatch> =
+            (0..n_batches).map(|t| batch(&[10 * t, 10 * t + 5], n_series)).collect();
         let message = RemoteWriteMessage::V1;
         let rules = RoundRules { n_shards, items_per_send, oldest_ms, message };
         let plan = plan(&batches, &TenantId::anonymous(), &rules);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use http::header::{HeaderMap, RETRY_AFTER};
 use http::StatusCode;
+use http::header::{HeaderMap, RETRY_AFTER};
 
 use super::round::Counts;
 
@@ -12,13 +12,20 @@ use super::round::Counts;
 pub(super) enum Verdict {
     Accepted,
     /// The receiver may take it later; it may say when.
-    Retry { after: Option<Duration> },
+    Retry {
+        after: Option<Duration>,
+    },
     /// It never will.
     Refused,
 }
 
 /// Judges an answer as upstream does.
-pub(super) fn judge(status: StatusCode, headers: &HeaderMap, retry_on_http_429: bool, now_ms: i64) -> Verdict {
+pub(super) fn judge(
+    status: StatusCode,
+    headers: &HeaderMap,
+    retry_on_http_429: bool,
+    now_ms: i64,
+) -> Verdict {
     if status.is_success() {
         return Verdict::Accepted;
     }

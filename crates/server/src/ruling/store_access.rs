@@ -16,9 +16,10 @@ use rules::query::{
     AppendError, Hands, LastSample, Notification, QueryError, RefusedSample, RuleQuery, RuleSample, RuleSink,
     RuleVector, rule_vector,
 };
-use store_metrics::{AppendOptions, MetricStore};
+use store_metrics::AppendOptions;
 
 use super::Notifying;
+use crate::ingest::Ingest;
 
 /// Queries of rules, through the same admission and budgets as everybody's.
 pub(super) struct StoreQuery {
@@ -87,7 +88,7 @@ fn query_error(error: &EngineError) -> QueryError {
 
 /// Where rules write.
 pub(super) struct StoreSink {
-    pub(super) store: Arc<MetricStore>,
+    pub(super) ingest: Arc<Ingest>,
     pub(super) tenant: TenantId,
     pub(super) notifying: Arc<Notifying>,
 }
@@ -112,7 +113,7 @@ impl RuleSink for StoreSink {
         }
         // A slow rule must not overwrite what came later, as upstream's in-order head would refuse.
         let outcome =
-            self.store.append(&batch, AppendOptions::default()).map_err(|e| AppendError(e.to_string()))?;
+            self.ingest.append(&batch, AppendOptions::default()).map_err(|e| AppendError(e.to_string()))?;
         let refused = outcome.first_rejected.map(|(series_idx, _, reason)| RefusedSample {
             idx: series_idx as usize,
             text: reason.to_string(),

@@ -150,7 +150,7 @@ impl TargetLoop {
             last_scrape_ms: t_ms,
             last_duration_s: duration_s,
         };
-        match around.store.append(&scraped.batch, AppendOptions::default()) {
+        match around.ingest.append(&scraped.batch, AppendOptions::default()) {
             Ok(outcome) => count_rejected(around, &outcome),
             Err(refused) => {
                 around.metrics.not_stored.with(&["refused"]).inc();
@@ -189,7 +189,7 @@ impl TargetLoop {
             let batch = self.cycle.lock().end(stale_ms);
             // A series that has newer samples lives on elsewhere and must not be ended.
             let options = AppendOptions { out_of_order_window_ms: Some(0), ..AppendOptions::default() };
-            if let Err(error) = around.store.append(&batch, options) {
+            if let Err(error) = around.ingest.append(&batch, options) {
                 tracing::warn!(target = %self.target.url, %error, "staleness markers were not stored");
             }
         };

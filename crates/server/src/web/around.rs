@@ -18,16 +18,27 @@ use http::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
     HeaderValue, ORIGIN, VARY,
 };
+use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 
 use super::App;
 use super::reply::plain_error;
 
-/// `Access-Control-*` for the origins that `--web.cors.origin` matches.
+/// `Access-Control-*` for the origins that `--web.cors.origin` matches. As upstream: `OPTIONS` is 204 on
+/// every path, and where there is no such path or method nothing is said about origins.
 pub(crate) async fn cors(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let origin = request.headers().get(ORIGIN).cloned();
-    let mut response = next.run(request).await;
+    let mut response = if request.method() == Method::OPTIONS {
+        let mut preflight = Response::default();
+        *preflight.status_mut() = StatusCode::NO_CONTENT;
+        preflight
+    } else {
+        next.run(request).await
+    };
+    if matches!(response.status(), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
+        return response;
+    }
     let headers = response.headers_mut();
     headers.append(VARY, HeaderValue::from_static("Origin"));
     let Some(origin) = origin else { return response };

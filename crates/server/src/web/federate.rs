@@ -32,8 +32,8 @@ pub(crate) async fn federate(
     caller: Caller,
     params: Params,
 ) -> Response {
-    let selectors = match params.selectors() {
-        Ok(selectors) => selectors,
+    let selectors = match params.any_selectors() {
+        Ok(selectors) => selectors.into_iter().filter(|matchers| !matchers.is_empty()).collect::<Vec<_>>(),
         Err(message) => return plain_error(StatusCode::BAD_REQUEST, &message),
     };
     let accept = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");

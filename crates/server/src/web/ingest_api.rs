@@ -39,6 +39,7 @@ pub(crate) async fn write(
     }
     let content_type = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
     // Upstream takes a missing type for 1.0, since old senders leave it out.
+    let content_type = if content_type.is_empty() { WriteMessage::V1.content_type() } else { content_type };
     let message = match WriteMessage::from_content_type(content_type) {
         Ok(message) if app.settings.accepted_write_messages.contains(&message) => message,
         Ok(message) => {
@@ -103,7 +104,7 @@ fn undecodable(app: &App, error: &DecompressError) -> Response {
 
 /// Appends and counts; an error is the response to give.
 fn append(app: &App, batch: &SeriesBatch) -> Result<AppendOutcome, Response> {
-    match app.store.append(batch, AppendOptions::default()) {
+    match app.ingest.append(batch, AppendOptions::default()) {
         Ok(outcome) => {
             app.metrics.count_append(&outcome);
             Ok(outcome)

@@ -29,7 +29,7 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
 
 pub(crate) async fn reload(State(app): State<Arc<App>>) -> Response {
     if !app.settings.enable_lifecycle {
-        return plain_error(StatusCode::FORBIDDEN, "Lifecycle API is not enabled.");
+        return text(StatusCode::FORBIDDEN, "Lifecycle API is not enabled.");
     }
     match app.reload.request().await {
         Ok(()) => Response::default(),
@@ -41,7 +41,7 @@ pub(crate) async fn reload(State(app): State<Arc<App>>) -> Response {
 
 pub(crate) async fn quit(State(app): State<Arc<App>>) -> Response {
     if !app.settings.enable_lifecycle {
-        return plain_error(StatusCode::FORBIDDEN, "Lifecycle API is not enabled.");
+        return text(StatusCode::FORBIDDEN, "Lifecycle API is not enabled.");
     }
     app.shutdown.begin();
     text(StatusCode::OK, "Requesting termination... Goodbye!")
@@ -49,7 +49,7 @@ pub(crate) async fn quit(State(app): State<Arc<App>>) -> Response {
 
 /// `GET /-/reload` and `GET /-/quit`.
 pub(crate) async fn only_post() -> Response {
-    plain_error(StatusCode::METHOD_NOT_ALLOWED, "Only POST or PUT requests allowed")
+    text(StatusCode::METHOD_NOT_ALLOWED, "Only POST or PUT requests allowed")
 }
 
 fn text(status: StatusCode, body: &'static str) -> Response {

@@ -27,7 +27,8 @@ impl Params {
     }
 
     fn add(&mut self, encoded: &str) {
-        for pair in encoded.split('&').filter(|pair| !pair.is_empty()) {
+        // Go takes a semicolon for a mistake and drops the pair.
+        for pair in encoded.split('&').filter(|pair| !pair.is_empty() && !pair.contains(';')) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             if let (Some(name), Some(value)) = (decode(name), decode(value)) {
                 self.0.push((name, value));
@@ -64,15 +65,17 @@ impl Params {
 
     /// The selectors of `match[]`; each needs at least one matcher that does not match everything.
     pub(crate) fn selectors(&self) -> Result<Vec<Vec<Matcher>>, String> {
-        let mut selectors = Vec::new();
-        for text in self.all("match[]") {
-            let matchers = parse_metric_selector(text).map_err(|e| e.to_string())?;
-            if matchers.iter().all(Matcher::matches_empty) {
-                return Err("match[] must contain at least one non-empty matcher".to_owned());
-            }
-            selectors.push(matchers);
+        let selectors = self.any_selectors()?;
+        if selectors.iter().any(|matchers| matchers.iter().all(Matcher::matches_empty)) {
+            return Err("match[] must contain at least one non-empty matcher".to_owned());
         }
         Ok(selectors)
+    }
+
+    /// The selectors of `match[]`, whatever they match. A selector without matchers selects nothing, as
+    /// in upstream's index.
+    pub(crate) fn any_selectors(&self) -> Result<Vec<Vec<Matcher>>, String> {
+        self.all("match[]").map(|text| parse_metric_selector(text).map_err(|e| e.to_string())).collect()
     }
 }
 

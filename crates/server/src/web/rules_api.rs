@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::num::IntErrorKind;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -132,9 +133,13 @@ fn page(params: &Params) -> Result<Page, ApiError> {
             Ok(Page { groups_max: usize::try_from(n).unwrap_or(usize::MAX), from_token: token.to_owned() })
         }
         Ok(_) => Err(ApiError::param("group_limit", "group_limit needs to be greater than 0")),
-        Err(_) => {
+        Err(error) => {
+            let problem = match error.kind() {
+                IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+                _ => "invalid syntax",
+            };
             let cause = format!(
-                "group_limit needs to be a valid number: strconv.ParseInt: parsing {limit:?}: invalid syntax"
+                "group_limit needs to be a valid number: strconv.ParseInt: parsing {limit:?}: {problem}"
             );
             Err(ApiError::param("group_limit", cause))
         }

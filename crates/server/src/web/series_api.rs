@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use base::CancelToken;
 use model::{Matcher, Metadata};
@@ -57,10 +58,11 @@ pub(crate) async fn labels(State(app): State<Arc<App>>, caller: Caller, params: 
 
 pub(crate) async fn label_values(
     State(app): State<Arc<App>>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     caller: Caller,
     params: Params,
 ) -> ApiResult {
+    let Ok(Path(name)) = name else { return Err(ApiError::bad_data("invalid label name: not UTF-8")) };
     let name = EscapingScheme::Values.unescape(&name).into_owned();
     if name.is_empty() {
         return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));

@@ -14,6 +14,7 @@ use super::access::Caller;
 use super::params::Params;
 use super::reply::{ApiError, ApiResult, success, with_type};
 use super::time::rfc3339;
+use crate::telemetry::Registry;
 
 const TSDB_LIMIT_DEFAULT: usize = 10;
 const TSDB_LIMIT_MAX: usize = 10_000;
@@ -28,6 +29,17 @@ pub struct BuildInfo {
     pub build_date: String,
     /// The compiler, under the field where clients expect Go's version.
     pub compiler: String,
+}
+
+impl BuildInfo {
+    /// Shows the build as labels of a constant, which dashboards and data sources look for.
+    pub(crate) fn register(&self, registry: &Registry) {
+        const LABELS: &[&str] = &["branch", "goarch", "goos", "goversion", "revision", "tags", "version"];
+        let info = registry.gauges("sextant_build_info", "The build, told by labels; always 1.", LABELS);
+        let (arch, os) = (std::env::consts::ARCH, std::env::consts::OS);
+        info.with(&[&self.branch, arch, os, &self.compiler, &self.revision, "", &self.version]).set(1.0);
+        registry.alias("sextant_build_info", "prometheus_build_info");
+    }
 }
 
 /// Facts that do not change while the process runs.
@@ -92,7 +104,10 @@ fn write_build(w: &mut JsonWriter, build: &BuildInfo) {
 pub(crate) async fn version(State(app): State<Arc<App>>) -> Response {
     let mut w = JsonWriter::new();
     write_build(&mut w, &app.facts.build);
-    with_type(StatusCode::OK, "application/json", w.finish())
+    let mut body = w.finish();
+    body.push(b'\n');
+    // Go guesses this type from the text, and clients compare it.
+    with_type(StatusCode::OK, "text/plain; charset=utf-8", body)
 }
 
 pub(crate) async fn runtime_info(State(app): State<Arc<App>>) -> ApiResult {
@@ -175,6 +190,58 @@ pub(crate) async fn tsdb(State(app): State<Arc<App>>, caller: Caller, params: Pa
     })
 }
 
+/// The tenant's parts in the shape of upstream's blocks: one chunk per series and part, and the level
+/// one higher, since upstream counts levels from 1.
+pub(crate) async fn blocks(State(app): State<Arc<App>>, caller: Caller) -> ApiResult {
+    let parts = app.store.parts(&caller.tenant);
+    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    success(|w| {
+        w.object(|w| {
+            w.key("blocks");
+            w.array(|w| {
+                for part in &parts {
+                    let ulid = ulid(part.id);
+                    w.object(|w| {
+                        w.key("ulid");
+                        w.string(&ulid);
+                        w.key("minTime");
+                        w.int(part.min_time_ms);
+                        // The end of a block is the first instant that is not in it.
+                        w.key("maxTime");
+                        w.int(part.max_time_ms.saturating_add(1));
+                        w.key("stats");
+                        w.object(|w| {
+                            for (name, value) in [
+                                ("numSamples", number(part.n_samples)),
+                                ("numSeries", number(part.n_series)),
+                                ("numChunks", number(part.n_series)),
+                            ] {
+                                w.key(name);
+                                w.int(value);
+                            }
+                        });
+                        w.key("compaction");
+                        w.object(|w| {
+                            w.key("level");
+                            w.int(i64::from(part.level) + 1);
+                            w.key("sources");
+                            w.strings([&ulid]);
+                        });
+                        w.key("version");
+                        w.int(1);
+                    });
+                }
+            });
+        });
+    })
+}
+
+/// 128 bits as 26 digits of Crockford's base 32, highest first.
+fn ulid(id: u128) -> String {
+    const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    (0..26).rev().map(|place| char::from(DIGITS[(id >> (place * 5)) as usize & 31])).collect()
+}
+
 fn write_counts(w: &mut JsonWriter, counts: &[Count]) {
     w.array(|w| {
         for count in counts {
@@ -220,4 +287,21 @@ pub(crate) async fn features(State(app): State<Arc<App>>) -> ApiResult {
 pub(crate) async fn front_page(State(app): State<Arc<App>>) -> Response {
     let body = include_str!("front_page.html").replace("{version}", &app.facts.build.version);
     with_type(StatusCode::OK, "text/html; charset=utf-8", body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_written_as_ulids() {
+        for (id, expected) in [
+            (0, "00000000000000000000000000"),
+            (31, "0000000000000000000000000Z"),
+            (u128::MAX, "7ZZZZZZZZZZZZZZZZZZZZZZZZZ"),
+            (0x0156_3e3a_b5d3_d676_4c61_efb9_9302_bd5b, "01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+        ] {
+            assert_eq!(ulid(id), expected);
+        }
+    }
 }

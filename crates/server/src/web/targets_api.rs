@@ -153,7 +153,9 @@ pub(crate) async fn target_metadata(State(app): State<Arc<App>>, params: Params)
     let mut found: Vec<(Labels, String, Metadata)> = Vec::new();
     app.scraping.for_each_metadata(metric, &mut |labels, family, metadata| {
         let matches = matchers.iter().all(|m| m.matches(labels.get(&m.name).unwrap_or("")));
-        if matches && found.len() < limit {
+        // As upstream: no further target is begun once there are enough, but one begun is given whole.
+        let begun = found.last().is_some_and(|(target, _, _)| target == labels);
+        if matches && (found.len() < limit || begun) {
             found.push((labels.clone(), family.to_owned(), metadata.clone()));
         }
     });

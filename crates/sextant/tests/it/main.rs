@@ -6,6 +6,7 @@
 mod http;
 mod neighbours;
 mod process;
+mod seed;
 mod sextant;
 mod smoke;
 mod waiting;

@@ -38,15 +38,23 @@ pub(crate) fn command(dir: &Path, address: &str, flags: &[String]) -> Command {
 impl Sextant {
     /// Writes `prometheus.yml` and starts; returns when the server says that it is ready.
     pub(crate) fn start(dir: &Path, config: &str, flags: &[&str]) -> Self {
-        let started = Self::start_unready(dir, config, flags);
+        Self::start_at(dir, format!("127.0.0.1:{}", free_port()), config, flags)
+    }
+
+    /// Starts on an address that the caller had to know before.
+    pub(crate) fn start_at(dir: &Path, address: String, config: &str, flags: &[&str]) -> Self {
+        let started = Self::start_unready_at(dir, address, config, flags);
         started.until_ready();
         started
     }
 
     /// Starts without waiting, for servers that plain HTTP does not reach.
     pub(crate) fn start_unready(dir: &Path, config: &str, flags: &[&str]) -> Self {
+        Self::start_unready_at(dir, format!("127.0.0.1:{}", free_port()), config, flags)
+    }
+
+    fn start_unready_at(dir: &Path, address: String, config: &str, flags: &[&str]) -> Self {
         std::fs::write(dir.join("prometheus.yml"), config).expect("the scratch folder is writable");
-        let address = format!("127.0.0.1:{}", free_port());
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let process = Process::start(dir, "sextant", &mut command(dir, &address, &flags));
         Self { process, address, dir: dir.to_owned(), flags }

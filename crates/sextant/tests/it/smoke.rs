@@ -23,7 +23,7 @@ fn refuses_bad_configuration_with_a_message() {
             &["prometheus.yml", "scrape_intervall", "2"][..],
         ),
         (Some("scrape_configs:\n- job_name: a\n- job_name: a\n"), &[], &["prometheus.yml", "\"a\""]),
-        (Some("rule_files: [rules.yml]\n"), &[], &["rules.yml", "group"]),
+        (Some("rule_files: [rules.yml]\n"), &[], &["rules.yml", "groops"]),
         (None, &[], &["prometheus.yml", "o such file"]),
         (Some(IDLE), &["--web.config.file=absent.yml"], &["absent.yml"]),
         (Some(IDLE), &["--query.timeout=soon"], &["query.timeout", "soon"]),
@@ -96,7 +96,7 @@ fn ends_in_order_and_remembers() {
     sextant.process.signal("TERM");
     assert_eq!(sextant.process.wait().code(), Some(0), "{}", sextant.process.log());
     sextant.restart();
-    let kept = sextant.number("max_over_time(count_over_time(up{job=\"self\"}[5m])[1m:1s])");
+    let kept = sextant.number("count_over_time(up{job=\"self\"}[5m])");
     assert!(kept >= Some(2.0), "{kept:?}");
 }
 
@@ -108,7 +108,7 @@ fn promtool_reads_federation_and_self_metrics() {
     let sextant = Sextant::start(scratch.path(), IDLE, &["--web.enable-remote-write-receiver"]);
     push::write(&sextant, push::Version::V1, "queue_length", &[(crate::waiting::unix_ms(), 3.0)]);
     let federated = sextant.get("/federate?match[]=queue_length").text();
-    assert!(federated.contains("queue_length{instance=\"\",job=\"pushed\"} 3 "), "{federated}");
+    assert!(federated.contains("queue_length{job=\"pushed\",instance=\"\"} 3 "), "{federated}");
     for (name, text) in [("federate", federated), ("metrics", sextant.get("/metrics").text())] {
         let file = scratch.path().join(name);
         std::fs::write(&file, &text).unwrap();

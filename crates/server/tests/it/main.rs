@@ -1,0 +1,3 @@
+//! The server's parts together with real sockets and files.
+
+mod remote_write;
