@@ -140,6 +140,53 @@ impl LocalJournal {
         result
     }
 
+    /// Like [`Journal::read_from`], but stops after the first segment that had such a record: for
+    /// readers that may lag far behind and must not hold everything at once.
+    pub fn read_segment_from(
+        &self,
+        from: Offset,
+        each: &mut dyn FnMut(Offset, &[u8]),
+    ) -> Result<Offset, JournalError> {
+        self.read_segments(from, |n_records| n_records > 0, each)
+    }
+
+    /// Reads segment by segment until `enough` says so of the records read so far; returns the offset
+    /// to go on from.
+    fn read_segments(
+        &self,
+        from: Offset,
+        enough: impl Fn(u64) -> bool,
+        each: &mut dyn FnMut(Offset, &[u8]),
+    ) -> Result<Offset, JournalError> {
+        let end = self.end_offset();
+        let segments = self.segments.lock().clone();
+        let mut n_records = 0;
+        for (segment_idx, segment) in segments.iter().enumerate() {
+            let next_base = segments.get(segment_idx + 1).map_or(end, |next| next.base);
+            if next_base <= from {
+                continue;
+            }
+            let bytes = match self.vfs.read(&self.dir.join(&segment.name)) {
+                Ok(bytes) => bytes,
+                // Trimmed since the list was taken.
+                Err(e) if e.is_not_found() => continue,
+                Err(e) => return Err(e.into()),
+            };
+            let header = SegmentHeader::decode(&bytes, &segment.name)?;
+            let limit = self.options.record_bytes_max;
+            scan(&bytes, header.as_ref(), segment.base, limit, &mut |_, record, payload| {
+                if record.seq >= from.0 && record.seq < end.0.min(next_base.0) {
+                    n_records += 1;
+                    each(Offset(record.seq), payload);
+                }
+            });
+            if enough(n_records) {
+                return Ok(end.min(next_base));
+            }
+        }
+        Ok(end)
+    }
+
     /// Puts records into the pending group: the first offset, and where the outcome will be.
     fn enqueue(&self, records: &[&[u8]]) -> (Offset, Outcome) {
         let mut state = self.state.lock();
@@ -297,28 +344,7 @@ impl Journal for LocalJournal {
     }
 
     fn read_from(&self, from: Offset, each: &mut dyn FnMut(Offset, &[u8])) -> Result<Offset, JournalError> {
-        let end = self.end_offset();
-        let segments = self.segments.lock().clone();
-        for (segment_idx, segment) in segments.iter().enumerate() {
-            let next_base = segments.get(segment_idx + 1).map_or(end, |next| next.base);
-            if next_base <= from {
-                continue;
-            }
-            let bytes = match self.vfs.read(&self.dir.join(&segment.name)) {
-                Ok(bytes) => bytes,
-                // Trimmed since the list was taken.
-                Err(e) if e.is_not_found() => continue,
-                Err(e) => return Err(e.into()),
-            };
-            let header = SegmentHeader::decode(&bytes, &segment.name)?;
-            let limit = self.options.record_bytes_max;
-            scan(&bytes, header.as_ref(), segment.base, limit, &mut |_, record, payload| {
-                if record.seq >= from.0 && record.seq < end.0.min(next_base.0) {
-                    each(Offset(record.seq), payload);
-                }
-            });
-        }
-        Ok(end)
+        self.read_segments(from, |_| false, each)
     }
 
     fn trim(&self, up_to: Offset) -> Result<(), JournalError> {
