@@ -100,8 +100,10 @@ fn parse_line(line: &str, root: &str) -> Result<Mount, CollectError> {
     let [.., "-", fs_type, device, super_options] = rest else { return Err(malformed()) };
     let (major, minor) = device_number.split_once(':').ok_or_else(malformed)?;
     let mount_point = unescape(mount_point);
-    let below =
-        if root == "/" { &mount_point } else { mount_point.strip_prefix(root).unwrap_or(&mount_point) };
+    let below = match mount_point.strip_prefix(root) {
+        Some(rest) if root != "/" && (rest.is_empty() || rest.starts_with('/')) => rest,
+        _ => &mount_point,
+    };
     let is_set = |options: &str, flag: &str| options.split(',').any(|option| option == flag);
     Ok(Mount {
         device: (*device).to_owned(),

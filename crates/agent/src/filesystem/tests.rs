@@ -22,6 +22,7 @@ fn mount_lines_are_read() {
         (LINE.to_owned(), "/", mount("/mnt/a b", false)),
         (LINE.to_owned(), "/mnt", mount("/a b", false)),
         (LINE.to_owned(), "/mnt/a b", mount("/", false)),
+        (LINE.to_owned(), "/mn", mount("/mnt/a b", false)),
         (LINE.replace("rw,relatime", "ro,relatime"), "/", mount("/mnt/a b", true)),
         (LINE.replace("rw,discard", "rw,emergency_ro"), "/", mount("/mnt/a b", true)),
         (LINE.replace("shared:1 ", ""), "/", mount("/mnt/a b", false)),

@@ -174,6 +174,52 @@ fn the_fixture_page_is_what_the_installed_node_exporter_gives() {
     assert!(unintended.is_empty(), "{unintended:#?}");
 }
 
+/// Metrics of collectors that we do not have, or of fields that node_exporter leaves out unless told.
+const NOT_COLLECTED: [&str; 18] = [
+    "node_arp_",
+    "node_cpu_scaling_frequency_",
+    "node_entropy_",
+    "node_interrupts_",
+    "node_kernel_hung_",
+    "node_netstat_Tcp_MaxConn",
+    "node_network_carrier",
+    "node_network_mtu_bytes",
+    "node_network_speed_bytes",
+    "node_network_up",
+    "node_power_supply_",
+    "node_processes_",
+    "node_schedstat_",
+    "node_softnet_",
+    "node_systemd_",
+    "node_tcp_connection_states",
+    "node_timex_",
+    "node_udp_queues",
+];
+
+#[test]
+fn the_dashboard_node_exporter_full_finds_its_metrics() {
+    let shared = std::env::var_os("SEXTANT_SHARED").map(PathBuf::from);
+    let shared = shared.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"));
+    let file = "conformance/dashboards/rfmoz__node-exporter-full.json";
+    let Ok(dashboard) = std::fs::read_to_string(shared.join(file)) else {
+        println!("SKIPPED: needs ../shared ({file})");
+        return;
+    };
+    let (ours, _) = ours(HostOptions { disabled: Vec::new(), ..fixture_options() });
+    let names = regex::Regex::new(r"\bnode_[a-zA-Z0-9_]+").unwrap();
+    let used: BTreeSet<&str> = names.find_iter(&dashboard).map(|found| found.as_str()).collect();
+    let (found, missing): (BTreeSet<&str>, BTreeSet<&str>) =
+        used.into_iter().partition(|name| ours.types.contains_key(*name));
+    let unexplained: Vec<_> = missing
+        .iter()
+        .filter(|name| !NOT_COLLECTED.iter().any(|start| name.starts_with(start)))
+        // The name of the job.
+        .filter(|name| **name != "node_exporter")
+        .collect();
+    assert!(unexplained.is_empty(), "{unexplained:?}");
+    assert!(found.len() > 150, "only {}", found.len());
+}
+
 /// Counters that nothing can turn back between two looks.
 const RISING: [&str; 6] = [
     "node_context_switches_total",

@@ -37,7 +37,7 @@ fn options(root: &Path) -> HostOptions {
 }
 
 fn store(dir: &Path, clock: &Arc<dyn Clock>) -> Arc<MetricStore> {
-    let vfs: Arc<dyn vfs::Vfs> = Arc::new(vfs::RealVfs::new());
+    let vfs: Arc<dyn vfs::Vfs> = Arc::new(vfs::RealVfs);
     let journal = store_core::JournalOptions::default();
     let options = store_metrics::StoreOptions::default();
     let (store, _) = MetricStore::open_dir(vfs, dir, Arc::clone(clock), journal, options).unwrap();
