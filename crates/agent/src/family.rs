@@ -7,13 +7,15 @@ use model::MetricType;
 
 use crate::source::CollectError;
 
+/// Names and values, sorted by name; a value may be empty, which means the same as absence.
+pub type SampleLabels = Vec<(Cow<'static, str>, String)>;
+
 /// One sample of a family.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
     /// `""`, or `"_bucket"`, `"_sum"` or `"_count"` of a histogram or summary.
     pub suffix: &'static str,
-    /// Sorted by name; values may be empty, which means the same as absence.
-    pub labels: Vec<(Cow<'static, str>, String)>,
+    pub labels: SampleLabels,
     pub value: f64,
 }
 
@@ -36,7 +38,7 @@ impl MetricFamily {
     pub(crate) fn push_sample(
         &mut self,
         suffix: &'static str,
-        mut labels: Vec<(Cow<'static, str>, String)>,
+        mut labels: SampleLabels,
         value: f64,
     ) -> &mut Self {
         labels.sort_unstable();

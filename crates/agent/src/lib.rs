@@ -32,6 +32,6 @@ mod uname;
 mod vmstat;
 
 pub use collector::{COLLECTOR_NAMES, HostCollector, HostOptions, OptionsError};
-pub use family::{MetricFamily, Sample};
+pub use family::{MetricFamily, Sample, SampleLabels};
 pub use page::{Failure, Page};
 pub use source::CollectError;

@@ -1,12 +1,11 @@
 //! What one collection gave.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 
 use wire_prom::expose_text::{FamilyHeader, TextEncoder, TextSample};
 use wire_prom::negotiate::{EscapingScheme, ExposeFormat};
 
-use crate::family::{Families, MetricFamily};
+use crate::family::{Families, MetricFamily, SampleLabels};
 use crate::source::CollectError;
 
 /// A collector, or a file of the textfile collector, that did not give everything.
@@ -27,7 +26,7 @@ impl Page {
     pub(crate) fn new(families: Families, mut failures: Vec<Failure>) -> Self {
         let mut families = families.into_sorted();
         for family in &mut families {
-            let mut seen: HashSet<(&str, Vec<(Cow<'static, str>, String)>)> = HashSet::new();
+            let mut seen: HashSet<(&str, SampleLabels)> = HashSet::new();
             family.samples.retain(|sample| {
                 let fresh = seen.insert((sample.suffix, sample.labels.clone()));
                 if !fresh {

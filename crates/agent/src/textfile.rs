@@ -75,7 +75,7 @@ fn parse(file: &str, text: &str) -> Result<BTreeMap<String, FileFamily>, Collect
     {
         match entry {
             Entry::Type { name, metric_type } => {
-                entry_of(&mut families, file, &name).family.metric_type = metric_type
+                entry_of(&mut families, file, &name).family.metric_type = metric_type;
             }
             Entry::Help { name, help } => {
                 let family = entry_of(&mut families, file, &name);
@@ -147,20 +147,15 @@ mod tests {
         let text = "# HELP h A histogram.\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2\n\
                     # TYPE s summary\ns{quantile=\"0.5\"} 1\ns_sum 4\ns_bucket 9\nplain{b=\"2\",a=\"1\"} 7\n";
         let families = parse("f.prom", text).unwrap();
-        let shown: Vec<(&str, MetricType, Vec<(&str, f64)>)> = families
-            .values()
-            .map(|f| {
-                let samples = f.family.samples.iter().map(|s| (s.suffix, s.value)).collect();
-                (f.family.name.as_str(), f.family.metric_type, samples)
-            })
-            .collect();
+        let samples = |f: &FileFamily| f.family.samples.iter().map(|s| (s.suffix, s.value)).collect();
+        let shown = families.values().map(|f| (f.family.name.as_str(), f.family.metric_type, samples(f)));
         let expected = [
             ("h", MetricType::Histogram, vec![("_bucket", 2.0), ("_sum", 3.0), ("_count", 2.0)]),
             ("plain", MetricType::Unknown, vec![("", 7.0)]),
             ("s", MetricType::Summary, vec![("", 1.0), ("_sum", 4.0)]),
             ("s_bucket", MetricType::Unknown, vec![("", 9.0)]),
         ];
-        assert_eq!(shown, expected);
+        assert_eq!(shown.collect::<Vec<_>>(), expected);
         assert_eq!((families["h"].family.help.as_str(), families["h"].has_help), ("A histogram.", true));
         assert_eq!(families["s"].family.help, "Read from f.prom.");
         assert_eq!(families["plain"].family.samples[0].labels[0], (Cow::Borrowed("a"), "1".to_owned()));

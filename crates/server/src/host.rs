@@ -53,7 +53,8 @@ pub async fn run(
         if wait_ms > 0 {
             // A clock that was set back must not silence the host until it is where it was.
             due_ms = due_ms.min(next_tick_ms(clock.now_ms(), interval_ms));
-            let pause = Duration::from_millis((due_ms - clock.now_ms()).clamp(1, SLEEP_MAX_MS).unsigned_abs());
+            let pause =
+                Duration::from_millis((due_ms - clock.now_ms()).clamp(1, SLEEP_MAX_MS).unsigned_abs());
             tokio::select! {
                 () = tokio::time::sleep(pause) => continue,
                 () = shutdown.begun() => return Ok(()),

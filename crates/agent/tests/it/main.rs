@@ -1,5 +1,7 @@
 //! The collectors over the fixture host of `tests/corpus/host`, and next to a real node_exporter.
+#![cfg(test)]
 
+mod damage;
 mod exporter;
 mod page;
 

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
-use agent::MetricFamily;
+use agent::{MetricFamily, SampleLabels};
 use base::TenantId;
 use model::labels::METRIC_NAME;
 use model::{BatchSeries, FloatSample, LabelsBuilder, Metadata, SeriesBatch};
@@ -17,9 +17,6 @@ const REPORTS: [&str; 5] = [
     "scrape_samples_post_metric_relabeling",
     "scrape_series_added",
 ];
-
-/// Labels as a collector gives them.
-type SampleLabels = Vec<(Cow<'static, str>, String)>;
 
 /// Name of the sample, then labels; a map in a map, so that looking up clones nothing.
 type Known = HashMap<String, HashMap<SampleLabels, Entry>>;
@@ -91,7 +88,8 @@ impl HostSeries {
             "" => Cow::Borrowed(&family.name),
             suffix => Cow::Owned(format!("{}{suffix}", family.name)),
         };
-        if let Some(entry) = self.known.get_mut(name.as_ref()).and_then(|known| known.get_mut(&sample.labels)) {
+        if let Some(entry) = self.known.get_mut(name.as_ref()).and_then(|known| known.get_mut(&sample.labels))
+        {
             entry.seen_in = self.collection;
             return (entry.series.clone(), false);
         }
@@ -156,7 +154,8 @@ mod tests {
 
     fn family(name: &str, samples: &[(&'static str, &[(&'static str, &str)], f64)]) -> MetricFamily {
         let samples = samples.iter().map(|&(suffix, labels, value)| {
-            let labels = labels.iter().map(|&(name, value)| (Cow::Borrowed(name), value.to_owned())).collect();
+            let labels =
+                labels.iter().map(|&(name, value)| (Cow::Borrowed(name), value.to_owned())).collect();
             Sample { suffix, labels, value }
         });
         MetricFamily {
@@ -186,7 +185,9 @@ mod tests {
             let values = ["1", "0.25", samples, samples, added];
             let named = REPORTS.iter().zip(values);
             named
-                .map(|(name, value)| (format!("{{__name__=\"{name}\", instance=\"h\", job=\"node\"}}"), value.to_owned()))
+                .map(|(name, value)| {
+                    (format!("{{__name__=\"{name}\", instance=\"h\", job=\"node\"}}"), value.to_owned())
+                })
                 .collect::<Vec<_>>()
         };
         let mut rows = expected(&[

@@ -49,7 +49,8 @@ async fn a_host_is_collected_until_shutdown() {
     let dir = tempfile::tempdir().unwrap();
     let clock: Arc<dyn Clock> = Arc::new(base::SystemClock::new());
     let (store, shutdown) = (store(&dir.path().join("data"), &clock), Shutdown::new());
-    let running = tokio::spawn(run(options(dir.path()), Arc::clone(&store), Arc::clone(&clock), shutdown.clone()));
+    let running =
+        tokio::spawn(run(options(dir.path()), Arc::clone(&store), Arc::clone(&clock), shutdown.clone()));
     // load averages, the collector's two and the build information, up and its four companions
     while store.stats().active_series < 11 {
         tokio::task::yield_now().await;
