@@ -29,8 +29,8 @@ pub struct HostOptions {
     pub collector: agent::HostOptions,
 }
 
-/// Collects until shutdown begins. The series then end with staleness markers only if the collector
-/// is switched off; a server that stops leaves them as a scraper does.
+/// Collects until shutdown begins. Writes no staleness markers then, as a scraper writes none when
+/// its server stops.
 pub async fn run(
     options: HostOptions,
     store: Arc<MetricStore>,

@@ -152,7 +152,10 @@ mod tests {
 
     use super::*;
 
-    fn family(name: &str, samples: &[(&'static str, &[(&'static str, &str)], f64)]) -> MetricFamily {
+    /// Suffix, labels, value.
+    type Row<'r> = (&'static str, &'r [(&'static str, &'r str)], f64);
+
+    fn family(name: &str, samples: &[Row<'_>]) -> MetricFamily {
         let samples = samples.iter().map(|&(suffix, labels, value)| {
             let labels =
                 labels.iter().map(|&(name, value)| (Cow::Borrowed(name), value.to_owned())).collect();
