@@ -168,7 +168,10 @@ fn database_goes_and_comes_back(stack: &mut Stack) {
     until(SOON, "the exporter to say that its database is down", || {
         match (stack.sextant.number("pg_up"), stack.sextant.number("up{job=\"postgres\"}")) {
             (Some(0.0), Some(1.0)) => Ok(()),
-            other => Err(format!("pg_up, up: {other:?}")),
+            other => {
+                let targets = stack.sextant.data("/api/v1/targets", &[("scrapePool", "postgres")]);
+                Err(format!("pg_up, up: {other:?}, {targets}"))
+            }
         }
     });
     stack.postgres.stop_exporter();

@@ -112,7 +112,7 @@ impl Seen {
     /// Requests per second by service, of the kinds that are wanted.
     pub(crate) fn rates(&self, wanted: impl Fn(&Kind) -> bool) -> BTreeMap<String, f64> {
         let mut by_service = BTreeMap::new();
-        for ((service, kind), rate) in self.rates.iter().filter(|((_, kind), _)| wanted(kind)) {
+        for ((service, _), rate) in self.rates.iter().filter(|((_, kind), _)| wanted(kind)) {
             *by_service.entry((*service).to_owned()).or_default() += rate;
         }
         by_service
