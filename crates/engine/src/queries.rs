@@ -1,6 +1,7 @@
 //! Instant and range queries from text to answer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use base::{Budget, BudgetExceeded, CancelToken, Clock, TenantId};
@@ -79,6 +80,8 @@ pub struct QueryEngine {
     store: Arc<MetricStore>,
     clock: Arc<dyn Clock>,
     options: EngineOptions,
+    /// Replaces the one of `options`; a reload changes it.
+    no_step_subquery_interval_ms: AtomicI64,
     parser: ParserOptions,
     limits: QueryLimits,
     budget: Budget,
@@ -96,7 +99,19 @@ impl QueryEngine {
     ) -> Self {
         let budget = Budget::new("queries", limits.memory_bytes_max);
         let admission = Admission::new(limits.concurrency_max, limits.waiting_max);
-        Self { store, clock, options, parser, limits, budget, admission, active: ActiveQueries::default() }
+        let no_step_subquery_interval_ms = AtomicI64::new(options.no_step_subquery_interval_ms);
+        let active = ActiveQueries::default();
+        Self {
+            store,
+            clock,
+            options,
+            no_step_subquery_interval_ms,
+            parser,
+            limits,
+            budget,
+            admission,
+            active,
+        }
     }
 
     pub fn store(&self) -> &Arc<MetricStore> {
@@ -109,6 +124,11 @@ impl QueryEngine {
 
     pub fn options(&self) -> &EngineOptions {
         &self.options
+    }
+
+    /// Sets the step of subqueries that give none: the evaluation interval of the configuration.
+    pub fn set_no_step_subquery_interval_ms(&self, interval_ms: i64) {
+        self.no_step_subquery_interval_ms.store(interval_ms, Ordering::Relaxed);
     }
 
     pub fn limits(&self) -> &QueryLimits {
@@ -168,7 +188,9 @@ impl QueryEngine {
         };
         let context = EvalContext { cancel, budget, threads: self.limits.threads_per_query };
         let prepared_ns = self.clock.monotonic_ns();
-        let output = evaluate(&self.options, &params, &source, &context).map_err(QueryError::Eval)?;
+        let no_step_subquery_interval_ms = self.no_step_subquery_interval_ms.load(Ordering::Relaxed);
+        let options = EngineOptions { no_step_subquery_interval_ms, ..self.options.clone() };
+        let output = evaluate(&options, &params, &source, &context).map_err(QueryError::Eval)?;
         let done_ns = self.clock.monotonic_ns();
         let timings = QueryTimings {
             queue_s: seconds(started_ns, admitted_ns),

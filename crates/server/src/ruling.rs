@@ -114,6 +114,7 @@ impl Ruling {
     ) -> Result<UpdateReport, ApplyError> {
         let prepared = self.notifying.prepare(alerting)?;
         let report = self.rules.update(files, global, &self.external_url, self.clock.now_ms())?;
+        self.query.engine.set_no_step_subquery_interval_ms(global.evaluation_interval_ms);
         *self.external_labels.write() = global.external_labels.clone();
         self.notifying.apply(global.external_labels.clone(), alerting, prepared);
         self.changed.notify_one();

@@ -24,8 +24,8 @@ pub use columns::SampleColumns;
 pub use error::{AppendError, StoreError};
 pub use options::{AppendOptions, BatchId, Limits, RetentionOptions, StoreOptions};
 pub use outcome::{
-    AppendOutcome, CutOutcome, DeleteOutcome, MaintainOutcome, RecoveryReport, RejectReason, Rejections,
-    SnapshotReport, StoreStats,
+    AppendOutcome, CutOutcome, DeleteOutcome, MaintainOutcome, PartInfo, RecoveryReport, RejectReason,
+    Rejections, SnapshotReport, StoreStats,
 };
 pub use part::family::MetricsFamily;
 pub use selection::{ExemplarSeries, LabelAnswer, LabelScope, SelectedSeries, SeriesAnswer};

@@ -122,6 +122,21 @@ pub struct RecoveryReport {
     pub took_ms: u64,
 }
 
+/// One part as operators may see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartInfo {
+    pub id: u128,
+    /// The times of the oldest and the newest sample.
+    pub min_time_ms: i64,
+    pub max_time_ms: i64,
+    pub n_samples: u64,
+    pub n_series: u64,
+    /// 0: cut from the live store.
+    pub level: u8,
+    /// The size of the whole object.
+    pub bytes: u64,
+}
+
 /// Numbers for self-metrics; counters count since opening.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StoreStats {

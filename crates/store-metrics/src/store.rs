@@ -18,7 +18,8 @@ use crate::error::{AppendError, StoreError};
 use crate::live::tenant::TenantLive;
 use crate::options::{AppendOptions, StoreOptions};
 use crate::outcome::{
-    AppendOutcome, CutOutcome, DeleteOutcome, MaintainOutcome, RecoveryReport, SnapshotReport, StoreStats,
+    AppendOutcome, CutOutcome, DeleteOutcome, MaintainOutcome, PartInfo, RecoveryReport, SnapshotReport,
+    StoreStats,
 };
 use crate::part::cache::PartCache;
 use crate::part::family::MetricsFamily;
@@ -266,6 +267,11 @@ impl MetricStore {
 
     pub fn stats(&self) -> StoreStats {
         self.shared.stats()
+    }
+
+    /// A tenant's parts, by the time of their first sample.
+    pub fn parts(&self, tenant: &TenantId) -> Vec<PartInfo> {
+        self.shared.part_infos(tenant)
     }
 
     /// Why appends are refused, if they are.

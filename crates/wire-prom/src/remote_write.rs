@@ -42,7 +42,10 @@ pub enum WriteContentTypeError {
         "as per https://www.rfc-editor.org/rfc/rfc9110#parameter expected parameters to be key-values, got {part} in {content_type} content-type"
     )]
     MalformedParameter { part: String, content_type: String },
-    #[error("got {content_type} content type; unknown remote write protobuf message {message:?}")]
+    #[error(
+        "got {content_type} content type; unknown type for remote write protobuf message {message}, supported: \
+         prometheus.WriteRequest, io.prometheus.write.v2.Request"
+    )]
     UnknownMessage { content_type: String, message: String },
 }
 

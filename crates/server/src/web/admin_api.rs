@@ -23,10 +23,10 @@ pub(crate) async fn delete_series(State(app): State<Arc<App>>, caller: Caller, p
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
     let (start_ms, end_ms) = params.time_range()?;
-    let selectors = params.selectors().map_err(|e| ApiError::param("match[]", e))?;
+    let selectors = params.any_selectors().map_err(|e| ApiError::param("match[]", e))?;
     let store = Arc::clone(&app.store);
     app.compute(move || {
-        selectors.iter().try_for_each(|matchers| {
+        selectors.iter().filter(|matchers| !matchers.is_empty()).try_for_each(|matchers| {
             store.delete_series(&caller.tenant, matchers, start_ms, end_ms).map(|_| ())
         })
     })

@@ -12,13 +12,13 @@ use base::Clock;
 use config::web::RateLimit;
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
+use http::Method;
 use http::StatusCode;
 use http::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
     HeaderValue, ORIGIN, VARY,
 };
-use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 

@@ -52,8 +52,9 @@ pub(crate) async fn write(
         && !encoding.is_empty()
         && encoding != "snappy"
     {
+        let encoding = String::from_utf8_lossy(encoding.as_bytes());
         let refused = format!(
-            "{encoding:?} encoding (compression) is not accepted by this server; only snappy is acceptable"
+            "{encoding} encoding (compression) is not accepted by this server; only snappy is acceptable"
         );
         return plain_error(StatusCode::UNSUPPORTED_MEDIA_TYPE, &refused);
     }

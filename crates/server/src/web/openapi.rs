@@ -36,7 +36,8 @@ mod tests {
 
     /// `METHOD path` to sorted `place name[!]` of its parameters and form fields; `!` if required.
     fn operations(document: &Node) -> BTreeMap<String, Vec<String>> {
-        let text = |node: &Node, key: &str| node.get(key).and_then(Node::scalar_text).unwrap_or("").to_owned();
+        let text =
+            |node: &Node, key: &str| node.get(key).and_then(Node::scalar_text).unwrap_or("").to_owned();
         let mut found = BTreeMap::new();
         for (path, item) in document.get("paths").and_then(Node::entries).expect("paths") {
             for (method, operation) in item.entries().expect("operations") {

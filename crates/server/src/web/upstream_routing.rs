@@ -56,9 +56,8 @@ pub(crate) fn redirect(status: StatusCode, target: &str) -> Response {
 fn clean_path(path: &str) -> Option<String> {
     let segments = || path.split('/').skip(1);
     let n = segments().count();
-    let odd = |(idx, segment): (usize, &str)| {
-        (segment.is_empty() && idx + 1 < n) || matches!(segment, "." | "..")
-    };
+    let odd =
+        |(idx, segment): (usize, &str)| (segment.is_empty() && idx + 1 < n) || matches!(segment, "." | "..");
     if !segments().enumerate().any(odd) {
         return None;
     }

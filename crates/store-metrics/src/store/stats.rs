@@ -5,9 +5,11 @@ use std::sync::atomic::Ordering;
 
 use base::TenantId;
 use model::Metadata;
+use store_core::TimeRange;
 
 use crate::cardinality::{CardinalityStats, HeadStats};
-use crate::outcome::StoreStats;
+use crate::outcome::{PartInfo, StoreStats};
+use crate::part::FAMILY;
 use crate::part::family::is_metrics;
 use crate::store::Shared;
 
@@ -54,6 +56,22 @@ impl Shared {
         }
         .map(|(family, entries)| (family.clone(), entries.clone()))
         .collect()
+    }
+
+    pub(super) fn part_infos(&self, tenant: &TenantId) -> Vec<PartInfo> {
+        let snapshot = self.catalog.snapshot();
+        let parts = snapshot.parts_for(FAMILY, tenant, TimeRange::ALL);
+        parts
+            .map(|part| PartInfo {
+                id: part.id.0,
+                min_time_ms: part.time.min_ms,
+                max_time_ms: part.time.max_ms,
+                n_samples: part.rows,
+                n_series: part.series,
+                level: part.level,
+                bytes: part.len_bytes,
+            })
+            .collect()
     }
 
     pub(super) fn stats(&self) -> StoreStats {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use base::{Budget, CancelToken};
+use base::{Budget, CancelToken, TenantId};
 use model::histogram::Span;
 use model::{Exemplar, FloatHistogram, HistogramSample, MatchOp, Matcher, Metadata, MetricType};
 use store_metrics::{AppendOptions, BatchId, LabelScope, RejectReason, SampleColumns};
@@ -257,4 +257,20 @@ fn snapshots_open_as_stores() {
     assert_eq!(all[&up].len(), 2);
     bench.open();
     assert_eq!(bench.read_all(), all);
+}
+
+#[test]
+fn parts_are_listed() {
+    let mut bench = Bench::new();
+    bench.open();
+    assert_eq!(bench.store().parts(&TenantId::anonymous()), []);
+    let up = labels(&[("__name__", "up")]);
+    bench.append(&[(&up, NOW_MS - 5_000, 1.0), (&up, NOW_MS, 2.0)]);
+    bench.store().cut().unwrap();
+    let parts = bench.store().parts(&TenantId::anonymous());
+    let [part] = parts.as_slice() else { panic!("one part: {parts:?}") };
+    assert_eq!((part.min_time_ms, part.max_time_ms), (NOW_MS - 5_000, NOW_MS));
+    assert_eq!((part.n_samples, part.n_series, part.level), (2, 1, 0));
+    assert_eq!(part.bytes, bench.store().stats().parts_bytes);
+    assert_eq!(bench.store().parts(&TenantId::new("other").unwrap()), []);
 }
