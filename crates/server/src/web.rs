@@ -10,6 +10,8 @@ mod listen;
 mod metrics;
 mod notices;
 mod openapi;
+mod otlp_api;
+mod otlp_grpc;
 mod params;
 mod query_api;
 mod read_api;
@@ -230,8 +232,16 @@ pub fn router(app: &Arc<App>) -> Router {
     prefixed
         .layer(from_fn(upstream_routing::answer_as_upstream))
         .layer(from_fn(around::compress))
+        .merge(exporter_routes(app))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(Arc::clone(app))
+}
+
+/// Where OpenTelemetry exporters send when they were given nothing but an address. Outside of any
+/// prefix, and not compressed: an answer of gRPC ends with trailers.
+fn exporter_routes(app: &Arc<App>) -> Router<Arc<App>> {
+    let http = post(otlp_api::export).layer(from_fn_with_state(Arc::clone(app), gate));
+    Router::new().route("/v1/metrics", http).route(otlp_grpc::EXPORT_PATH, post(otlp_grpc::export))
 }
 
 /// What one listener puts around the routes: its users, its headers, and the counting of requests.
@@ -270,6 +280,7 @@ fn api_routes(app: &Arc<App>) -> Router<Arc<App>> {
     let write = Router::new()
         .route("/read", post(read_api::read))
         .route("/write", post(ingest_api::write))
+        .route("/otlp/v1/metrics", post(otlp_api::export))
         .route("/admin/tsdb/delete_series", post(admin_api::delete_series).put(admin_api::delete_series))
         .route(
             "/admin/tsdb/clean_tombstones",

@@ -16,6 +16,8 @@ pub struct WebMetrics {
     pub(crate) rejected_requests: Labelled<Counter>,
     pub(crate) invalid_labels: Counter,
     pub(crate) samples_received: Counter,
+    pub(crate) otlp_rejected: Counter,
+    pub(crate) otlp_warnings: Labelled<Counter>,
     samples_rejected: Labelled<Counter>,
 }
 
@@ -49,6 +51,15 @@ impl WebMetrics {
                 "The total number of received remote write samples and histogram samples which contain invalid labels.",
             ),
             samples_received: r.counter("sextant_ingest_samples_total", "Pushed samples that were stored."),
+            otlp_rejected: r.counter(
+                "sextant_otlp_data_points_rejected_total",
+                "OTLP data points that could not be translated.",
+            ),
+            otlp_warnings: r.counters(
+                "sextant_otlp_warnings_total",
+                "Oddities of OTLP requests that were stored all the same, by category.",
+                &["category"],
+            ),
             samples_rejected: r.counters(
                 "sextant_ingest_samples_rejected_total",
                 "Pushed samples that were not stored, by reason.",

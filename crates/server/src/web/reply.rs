@@ -10,7 +10,7 @@ use store_metrics::StoreError;
 use wire_prom::api_json::{self, ErrorType, JsonWriter};
 
 /// Seconds after which a refused client should come back.
-const RETRY_AFTER_S: &str = "5";
+pub(super) const RETRY_AFTER_S: &str = "5";
 
 /// An error in the envelope: `errorType`, `error` and the status that belongs to it.
 #[derive(Debug)]

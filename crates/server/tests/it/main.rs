@@ -1,3 +1,4 @@
 //! The server's parts together with real sockets and files.
 
+mod otlp;
 mod remote_write;

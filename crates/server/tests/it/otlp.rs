@@ -1,0 +1,301 @@
+//! OTLP metrics into a whole server: over HTTP in both encodings, and over gRPC.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{Clock as _, SystemClock};
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use server::outbound::client::Environment;
+use server::serve::{ListenerOptions, Running, ServeOptions, start};
+use server::web::{BuildInfo, StatusFacts, WebSettings};
+use wire_core::compression::compress;
+use wire_core::{Compression, ProtoWriter};
+
+const GRPC_PATH: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+
+fn options(dir: &Path, enable_otlp_receiver: bool) -> ServeOptions {
+    let config_file = dir.join("prometheus.yml");
+    std::fs::write(&config_file, "otlp: {promote_resource_attributes: [site]}\n").unwrap();
+    ServeOptions {
+        config_file: Some(config_file),
+        data_dir: dir.join("data"),
+        listeners: vec![ListenerOptions { address: "127.0.0.1:0".to_owned(), web: Default::default() }],
+        auth: Default::default(),
+        insecure_no_auth: false,
+        connections_max: 16,
+        web: WebSettings {
+            enable_admin_api: false,
+            enable_lifecycle: false,
+            enable_remote_write_receiver: false,
+            enable_otlp_receiver,
+            enable_search_api: false,
+            search_limit_max: 0,
+            accepted_write_messages: Vec::new(),
+            type_and_unit_labels: false,
+            cors_origin: None,
+            external_url: "http://localhost".to_owned(),
+            route_prefix: String::new(),
+            listen_address: String::new(),
+            remote_read_samples_max: 0,
+            remote_read_concurrency_max: 0,
+            remote_read_frame_bytes_max: 1 << 20,
+        },
+        facts: StatusFacts {
+            build: BuildInfo {
+                version: String::new(),
+                revision: String::new(),
+                branch: String::new(),
+                build_user: String::new(),
+                build_date: String::new(),
+                compiler: String::new(),
+            },
+            flags: Default::default(),
+            started_ms: 0,
+            working_directory: String::new(),
+            host_name: String::new(),
+            server_timezone: String::new(),
+            storage_retention: String::new(),
+            features: Default::default(),
+        },
+        engine: Default::default(),
+        parser: Default::default(),
+        query_limits: engine::QueryLimits {
+            concurrency_max: 4,
+            waiting_max: 4,
+            timeout: Duration::from_secs(30),
+            memory_bytes_max: 64 << 20,
+            memory_bytes_per_query_max: 32 << 20,
+            threads_per_query: 1,
+        },
+        store: Default::default(),
+        journal: Default::default(),
+        rules: Default::default(),
+        concurrent_evals_max: 1,
+        notifier: Default::default(),
+        scrape: Default::default(),
+        host: None,
+        auto_reload: None,
+        flush_deadline: Duration::ZERO,
+        environment: Environment { var: Arc::new(|_| None) },
+    }
+}
+
+struct Server {
+    address: SocketAddr,
+    running: Running,
+    now_ms: i64,
+    _dir: tempfile::TempDir,
+}
+
+impl Server {
+    async fn start(enable_otlp_receiver: bool) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = SystemClock::new();
+        let now_ms = clock.now_ms();
+        let running = start(options(dir.path(), enable_otlp_receiver), Arc::new(clock)).await.unwrap();
+        Self { address: running.addresses[0], running, now_ms, _dir: dir }
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>, http2: bool) -> (StatusCode, HeaderMap, Bytes) {
+        let client: Client<HttpConnector, Full<Bytes>> =
+            Client::builder(TokioExecutor::new()).http2_only(http2).build_http();
+        let (head, body) = client.request(request).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap();
+        let mut headers = head.headers;
+        headers.extend(body.trailers().cloned().unwrap_or_default());
+        (head.status, headers, body.to_bytes())
+    }
+
+    async fn post(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> (StatusCode, HeaderMap, Bytes) {
+        let mut request =
+            Request::builder().method(Method::POST).uri(format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(Full::from(body)).unwrap(), path == GRPC_PATH).await
+    }
+
+    /// The values that a query finds now, as text.
+    async fn query(&self, query: &str) -> String {
+        let uri = format!("http://{}/api/v1/query?query={query}", self.address);
+        let (status, _, body) =
+            self.send(Request::builder().uri(uri).body(Full::default()).unwrap(), false).await;
+        assert_eq!(status, StatusCode::OK);
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
+    async fn stop(self) {
+        self.running.shutdown().begin();
+        self.running.finish().await.unwrap();
+    }
+}
+
+/// A gauge with one point, of a resource with a promoted attribute.
+fn protobuf(name: &str, t_ms: i64, value: f64) -> Vec<u8> {
+    let time_ns = u64::try_from(t_ms).unwrap() * 1_000_000;
+    let mut w = ProtoWriter::new();
+    w.message_field(1, |w| {
+        w.message_field(1, |w| {
+            w.message_field(1, |w| {
+                w.str_field(1, "site");
+                w.message_field(2, |w| w.str_field(1, "here"));
+            });
+        });
+        w.message_field(2, |w| {
+            w.message_field(2, |w| {
+                w.str_field(1, name);
+                w.message_field(5, |w| {
+                    w.message_field(1, |w| {
+                        // fixed64 and double look the same on the wire.
+                        w.f64_field(3, f64::from_bits(time_ns));
+                        w.f64_field(4, value);
+                    });
+                });
+            });
+        });
+    });
+    w.finish()
+}
+
+fn json(name: &str, t_ms: i64, value: f64) -> Vec<u8> {
+    let text = format!(
+        r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"name":"{name}","gauge":{{"dataPoints":[
+        {{"timeUnixNano":"{t_ms}000000","asDouble":{value}}}]}}}}]}}]}}]}}"#
+    );
+    text.into_bytes()
+}
+
+fn frame(flag: u8, message: &[u8]) -> Vec<u8> {
+    let mut frame = vec![flag];
+    frame.extend_from_slice(&u32::try_from(message.len()).unwrap().to_be_bytes());
+    frame.extend_from_slice(message);
+    frame
+}
+
+#[tokio::test]
+async fn http_takes_both_encodings_compressed_or_not() {
+    let server = Server::start(true).await;
+    let t_ms = server.now_ms;
+    let path = "/api/v1/otlp/v1/metrics";
+    let (protobuf_type, json_type) = ("application/x-protobuf", "application/json");
+    for (idx, (path, content_type, compression)) in [
+        (path, protobuf_type, Compression::Identity),
+        (path, protobuf_type, Compression::Gzip),
+        (path, protobuf_type, Compression::Zstd),
+        (path, json_type, Compression::Identity),
+        (path, json_type, Compression::Gzip),
+        ("/v1/metrics", protobuf_type, Compression::Identity),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (name, value) = (format!("m{idx}"), 0.5 + idx as f64);
+        let plain = match content_type == json_type {
+            true => json(&name, t_ms, value),
+            false => protobuf(&name, t_ms, value),
+        };
+        let headers =
+            [(CONTENT_TYPE.as_str(), content_type), (CONTENT_ENCODING.as_str(), compression.as_str())];
+        let (status, answer, body) = server.post(path, &headers, compress(compression, &plain)).await;
+        let empty: &[u8] = if content_type == json_type { b"{}" } else { b"" };
+        assert_eq!((status, &body[..]), (StatusCode::OK, empty), "{name}");
+        assert_eq!(answer[CONTENT_TYPE], content_type, "{name}");
+        let found = server.query(&name).await;
+        assert!(found.contains(&format!("\"{value}\"")), "{found}");
+        assert_eq!(found.contains(r#""site":"here""#), content_type == protobuf_type, "{found}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn http_refuses_what_it_cannot_take() {
+    let server = Server::start(true).await;
+    let path = "/v1/metrics";
+    for (headers, body, expected) in [
+        (vec![("content-type", "text/plain")], vec![], StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        (vec![("content-type", "application/json")], b"{".to_vec(), StatusCode::BAD_REQUEST),
+        (vec![("content-type", "application/x-protobuf")], vec![0xff], StatusCode::BAD_REQUEST),
+        (
+            vec![("content-type", "application/json"), ("content-encoding", "gzip")],
+            b"{}".to_vec(),
+            StatusCode::BAD_REQUEST,
+        ),
+        (
+            vec![("content-type", "application/json"), ("content-encoding", "br")],
+            b"{}".to_vec(),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ),
+        (
+            vec![("content-type", "application/json"), ("content-encoding", "zstd")],
+            compress(Compression::Zstd, &vec![b' '; 33 << 20]),
+            StatusCode::PAYLOAD_TOO_LARGE,
+        ),
+    ] {
+        let (status, _, _) = server.post(path, &headers, body).await;
+        assert_eq!(status, expected, "{headers:?}");
+    }
+    // A point from the far future is refused; the request is not.
+    let (status, _, body) = server
+        .post(path, &[("content-type", "application/json")], json("late", server.now_ms + 3_600_000, 1.0))
+        .await;
+    assert_eq!(status, StatusCode::OK);
+    let text = String::from_utf8_lossy(&body);
+    assert!(text.contains(r#""rejectedDataPoints":"1""#) && text.contains("too far in the future"), "{text}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn grpc_takes_exports() {
+    let server = Server::start(true).await;
+    let grpc = ("content-type", "application/grpc");
+    let plain = protobuf("over_grpc", server.now_ms, 4.5);
+    let zipped = protobuf("over_grpc_zipped", server.now_ms, 5.5);
+    for (headers, body, expected) in [
+        (vec![grpc], frame(0, &plain), "0"),
+        (vec![grpc, ("grpc-encoding", "gzip")], frame(1, &compress(Compression::Gzip, &zipped)), "0"),
+        (vec![grpc, ("grpc-encoding", "snappy")], frame(1, b""), "12"),
+        (vec![grpc], frame(0, &[0xff]), "3"),
+        (vec![grpc], b"\0\0".to_vec(), "3"),
+        (
+            vec![grpc, ("grpc-encoding", "gzip")],
+            frame(1, &compress(Compression::Gzip, &vec![0; 33 << 20])),
+            "8",
+        ),
+    ] {
+        let (status, answer, body) = server.post(GRPC_PATH, &headers, body).await;
+        assert_eq!(status, StatusCode::OK, "{headers:?}");
+        assert_eq!(answer["grpc-status"], expected, "{headers:?} {answer:?}");
+        let empty_answer: &[u8] = if expected == "0" { &[0; 5] } else { b"" };
+        assert_eq!(&body[..], empty_answer, "{headers:?}");
+    }
+    assert!(server.query("over_grpc").await.contains("\"4.5\""));
+    assert!(server.query("over_grpc_zipped").await.contains("\"5.5\""));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_receiver_is_off_unless_it_is_asked_for() {
+    let server = Server::start(false).await;
+    for path in ["/api/v1/otlp/v1/metrics", "/v1/metrics"] {
+        let (status, _, body) =
+            server.post(path, &[("content-type", "application/json")], b"{}".to_vec()).await;
+        let text = "otlp write receiver needs to be enabled with --web.enable-otlp-receiver\n";
+        assert_eq!((status, &body[..]), (StatusCode::NOT_FOUND, text.as_bytes()));
+    }
+    let (_, answer, _) = server.post(GRPC_PATH, &[("content-type", "application/grpc")], frame(0, b"")).await;
+    assert_eq!(answer["grpc-status"], "12");
+    server.stop().await;
+}
