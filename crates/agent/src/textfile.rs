@@ -183,10 +183,15 @@ mod tests {
         ] {
             std::fs::write(dir.path().join(name), text).unwrap();
         }
+        let changed = std::time::UNIX_EPOCH + std::time::Duration::from_millis(1_700_000_000_900);
+        let file = std::fs::File::options().append(true).open(dir.path().join("b.prom")).unwrap();
+        file.set_modified(changed).unwrap();
         let (mut out, mut complaints) = (Families::default(), Vec::new());
         let outcomes = ["a.prom", "b.prom", "c.prom"]
             .map(|name| read_file(&dir.path().join(name), &mut out, &mut complaints).is_ok());
         assert_eq!((outcomes, complaints.len()), ([true, true, false], 1));
+        let changes = &out.get("node_textfile_mtime_seconds").unwrap().samples;
+        assert_eq!(changes[1].value, 1_700_000_000.0, "whole seconds");
         let shown: Vec<(String, usize)> =
             out.into_sorted().into_iter().map(|family| (family.name, family.samples.len())).collect();
         let expected = [("a", 1), ("b", 1), ("node_textfile_mtime_seconds", 2)];

@@ -14,15 +14,16 @@ use base::SystemClock;
 use exporter::Exporter;
 use page::ReadPage;
 
-/// Metrics whose values change by themselves or with the disk of whoever runs the tests. Their
-/// names, labels and types are compared all the same.
-const VOLATILE: [&str; 8] = [
+/// Metrics whose values change by themselves, or with the disk or the checkout of whoever runs the
+/// tests. Their names, labels and types are compared all the same.
+const VOLATILE: [&str; 9] = [
     "node_filesystem_avail_bytes",
     "node_filesystem_files",
     "node_filesystem_files_free",
     "node_filesystem_free_bytes",
     "node_filesystem_size_bytes",
     "node_scrape_collector_duration_seconds",
+    "node_textfile_mtime_seconds",
     "node_time_seconds",
     "node_time_zone_offset_seconds",
 ];
