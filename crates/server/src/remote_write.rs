@@ -71,9 +71,9 @@ pub enum PrepareError {
     #[error("remote_write {url}: {cause}")]
     Url { url: String, cause: http::uri::InvalidUri },
     #[error("remote_write {url}: {cause}")]
-    Client { url: String, cause: ClientError },
+    Client { url: String, cause: Box<ClientError> },
     #[error("remote_write {url}: cannot open the queue in {dir}: {cause}")]
-    Queue { url: String, dir: String, cause: QueueError },
+    Queue { url: String, dir: String, cause: Box<QueueError> },
 }
 
 /// All remotes.
@@ -160,7 +160,8 @@ impl RemoteWriting {
         let url = || config.url.clone();
         let uri: Uri = config.url.parse().map_err(|cause| PrepareError::Url { url: url(), cause })?;
         let client = HttpClient::new(config.http.clone(), &self.parts.environment, None);
-        let client = Box::new(client.map_err(|cause| PrepareError::Client { url: url(), cause })?);
+        let client =
+            Box::new(client.map_err(|cause| PrepareError::Client { url: url(), cause: Box::new(cause) })?);
         if let Some(cloud) = &config.cloud_auth {
             tracing::warn!(url = %config.url, kind = cloud.kind, "this kind of authentication is not supported yet, requests go without");
         }
@@ -175,7 +176,7 @@ impl RemoteWriting {
                 Arc::new(opened.map_err(|cause| PrepareError::Queue {
                     url: url(),
                     dir: dir.display().to_string(),
-                    cause,
+                    cause: Box::new(cause),
                 })?)
             }
         };
@@ -403,7 +404,7 @@ fn delete_queue(vfs: &dyn Vfs, dir: &Path) {
     match delete_files(vfs, dir) {
         Ok(()) => tracing::info!(dir = shown, "deleted the queue of a remote write target that is gone"),
         Err(error) => {
-            tracing::warn!(dir = shown, %error, "the queue of a remote write target was not deleted")
+            tracing::warn!(dir = shown, %error, "the queue of a remote write target was not deleted");
         }
     }
 }

@@ -106,7 +106,7 @@ impl Intake {
             return Some(labels.clone());
         }
         let mut builder = labels.to_builder();
-        for (name, value) in self.external_labels.iter() {
+        for (name, value) in &self.external_labels {
             if labels.get(name).is_none() {
                 builder.set(name, value);
             }

@@ -81,9 +81,7 @@ pub(super) fn written(headers: &HeaderMap) -> Option<Counts> {
     let samples = number("x-prometheus-remote-write-samples-written");
     let histograms = number("x-prometheus-remote-write-histograms-written");
     let exemplars = number("x-prometheus-remote-write-exemplars-written");
-    if samples.or(histograms).or(exemplars).is_none() {
-        return None;
-    }
+    samples.or(histograms).or(exemplars)?;
     Some(Counts {
         samples: samples.unwrap_or(0),
         histograms: histograms.unwrap_or(0),

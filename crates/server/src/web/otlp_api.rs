@@ -84,7 +84,7 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    fn new(kind: RefusalKind, message: impl ToString) -> Self {
+    fn new(kind: RefusalKind, message: &dyn ToString) -> Self {
         Self { kind, message: message.to_string() }
     }
 
@@ -158,7 +158,7 @@ pub(super) async fn run(
 ) -> Result<PartialSuccess, Refusal> {
     match tokio::task::spawn_blocking(work).await {
         Ok(outcome) => outcome,
-        Err(panic) => Err(Refusal::new(RefusalKind::Internal, panic)),
+        Err(panic) => Err(Refusal::new(RefusalKind::Internal, &panic)),
     }
 }
 
@@ -187,7 +187,7 @@ pub(super) fn ingest(
         ResponseEncoding::Protobuf => decode_protobuf(plain),
         ResponseEncoding::Json => decode_json(plain),
     };
-    let request = decoded.map_err(|error| counted(app, Refusal::new(RefusalKind::Malformed, error)))?;
+    let request = decoded.map_err(|error| counted(app, Refusal::new(RefusalKind::Malformed, &error)))?;
     let translated = translate(&request, tenant, &options(app));
     app.metrics.otlp_rejected.add(translated.rejected_data_points as f64);
     for warning in &translated.warnings {
@@ -201,7 +201,7 @@ pub(super) fn ingest(
     if outcome.rejected.series_memory > 0 {
         // Sending everything again is harmless: what was stored is stored once.
         let message = "memory for new series exhausted";
-        return Err(counted(app, Refusal::new(RefusalKind::OverBudget, message)));
+        return Err(counted(app, Refusal::new(RefusalKind::OverBudget, &message)));
     }
     let n_errors = translated.errors.len();
     let mut reasons: Vec<String> = translated.errors.into_iter().take(REASONS_SHOWN_MAX).collect();
@@ -229,12 +229,12 @@ fn options(app: &App) -> OtlpOptions {
         ..OtlpOptions::new(app.clock.now_ms() + FUTURE_MAX_MS)
     };
     match app.reload.current() {
-        Some(config) => configured(base, &config.otlp),
+        Some(config) => configured(&base, &config.otlp),
         None => base,
     }
 }
 
-fn configured(base: OtlpOptions, config: &OtlpConfig) -> OtlpOptions {
+fn configured(base: &OtlpOptions, config: &OtlpConfig) -> OtlpOptions {
     OtlpOptions {
         strategy: match config.translation_strategy {
             Configured::UnderscoreEscapingWithSuffixes => TranslationStrategy::UnderscoreEscapingWithSuffixes,
@@ -254,6 +254,6 @@ fn configured(base: OtlpOptions, config: &OtlpConfig) -> OtlpOptions {
         promote_scope_metadata: config.promote_scope_metadata,
         label_name_underscore_sanitization: config.label_name_underscore_sanitization,
         label_name_preserve_multiple_underscores: config.label_name_preserve_multiple_underscores,
-        ..base
+        ..base.clone()
     }
 }
