@@ -230,7 +230,6 @@ pub fn router(app: &Arc<App>) -> Router {
         prefix => Router::new().nest(prefix, all).route("/", get(to_front_page)).fallback(not_found),
     };
     prefixed
-        .layer(from_fn(upstream_routing::answer_as_upstream))
         .layer(from_fn(around::compress))
         .merge(exporter_routes(app))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -247,11 +246,13 @@ fn exporter_routes(app: &Arc<App>) -> Router<Arc<App>> {
 /// What one listener puts around the routes: its users, its headers, and the counting of requests.
 pub fn guard(router: Router, app: &Arc<App>, users: Users, web: &WebConfig) -> Router {
     let gate = around::RateGate::new(web.rate_limit, Arc::clone(&app.clock));
-    router
+    let guarded = router
         .layer(from_fn_with_state(Arc::new(users), access::authenticate))
         .layer(from_fn_with_state(Arc::new(gate), around::limit_rate))
         .layer(from_fn_with_state(Arc::new(around::fixed_headers(&web.headers)), around::add_headers))
-        .layer(from_fn_with_state(Arc::clone(app), around::count))
+        .layer(from_fn_with_state(Arc::clone(app), around::count));
+    // Only from outside can it be seen which methods a router allows.
+    Router::new().fallback_service(guarded).layer(from_fn(upstream_routing::answer_as_upstream))
 }
 
 fn api_routes(app: &Arc<App>) -> Router<Arc<App>> {

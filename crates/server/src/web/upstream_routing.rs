@@ -16,27 +16,39 @@ pub(crate) async fn answer_as_upstream(request: Request, next: Next) -> Response
         return redirect(StatusCode::MOVED_PERMANENTLY, &format!("{clean}{query}"));
     }
     let asked = request.method().clone();
-    let response = next.run(request).await;
-    if response.status() == StatusCode::METHOD_NOT_ALLOWED && response.headers().contains_key(ALLOW) {
-        not_allowed(&asked, &response)
-    } else {
-        response
+    let mut response = next.run(request).await;
+    match response.status() {
+        StatusCode::METHOD_NOT_ALLOWED if response.headers().contains_key(ALLOW) => {
+            not_allowed(&asked, response)
+        }
+        StatusCode::NO_CONTENT => {
+            // The router adds the methods even to an answer that a layer gave.
+            response.headers_mut().remove(ALLOW);
+            response
+        }
+        _ => response,
     }
 }
 
 /// Go's words; `OPTIONS` itself is allowed wherever something else is.
-fn not_allowed(asked: &Method, refusal: &Response) -> Response {
+fn not_allowed(asked: &Method, refusal: Response) -> Response {
     let listed = refusal.headers().get(ALLOW).and_then(|value| value.to_str().ok()).unwrap_or("");
     let mut methods: Vec<&str> = listed.split(',').map(str::trim).chain(["OPTIONS"]).collect();
     methods.sort_unstable();
     methods.dedup();
+    let methods = HeaderValue::from_str(&methods.join(", "));
     let mut response = if asked == Method::OPTIONS {
         Response::new(Body::empty())
     } else {
         plain_error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
     };
-    response.headers_mut().remove(CONTENT_LENGTH);
-    if let Ok(methods) = HeaderValue::from_str(&methods.join(", ")) {
+    // What layers below have added stays, such as the headers of the web configuration.
+    for (name, value) in refusal.headers() {
+        if name != CONTENT_LENGTH {
+            response.headers_mut().insert(name.clone(), value.clone());
+        }
+    }
+    if let Ok(methods) = methods {
         response.headers_mut().insert(ALLOW, methods);
     }
     response
