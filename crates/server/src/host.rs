@@ -9,8 +9,9 @@ use std::time::Duration;
 use agent::{HostCollector, OptionsError, Page};
 use base::{Clock, TenantId};
 use parking_lot::Mutex;
-use store_metrics::{AppendOptions, MetricStore};
+use store_metrics::AppendOptions;
 
+use crate::ingest::Ingest;
 use crate::shutdown::Shutdown;
 use series::HostSeries;
 
@@ -33,14 +34,14 @@ pub struct HostOptions {
 /// its server stops.
 pub async fn run(
     options: HostOptions,
-    store: Arc<MetricStore>,
+    ingest: Arc<Ingest>,
     clock: Arc<dyn Clock>,
     shutdown: Shutdown,
 ) -> Result<(), OptionsError> {
     let interval_ms = i64::try_from(options.interval.as_millis()).unwrap_or(i64::MAX).max(1);
     let job = Arc::new(Job {
         collector: HostCollector::new(options.collector)?,
-        store,
+        ingest,
         clock: Arc::clone(&clock),
         state: Mutex::new(State {
             series: HostSeries::new(options.tenant, &options.job_name, &options.instance),
@@ -80,7 +81,7 @@ fn next_tick_ms(now_ms: i64, interval_ms: i64) -> i64 {
 
 struct Job {
     collector: HostCollector,
-    store: Arc<MetricStore>,
+    ingest: Arc<Ingest>,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
 }
@@ -101,7 +102,7 @@ impl Job {
         state.log_new_failures(&page);
         let batch = state.series.batch(&page.families, t_ms, duration_s);
         drop(state);
-        match self.store.append(&batch, AppendOptions::default()) {
+        match self.ingest.append(&batch, AppendOptions::default()) {
             Ok(outcome) if outcome.rejected.total() > 0 => {
                 tracing::warn!(rejected = ?outcome.rejected, "the store refused host metrics");
             }

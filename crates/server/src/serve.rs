@@ -179,7 +179,7 @@ pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Runni
     let (reload_handle, reloader) = reload::channel(source, &registry);
     let app = App::new(AppParts {
         engine,
-        ingest,
+        ingest: Arc::clone(&ingest),
         clock: Arc::clone(&clock),
         registry: Arc::clone(&registry),
         scraping: Arc::clone(&scraping),
@@ -201,7 +201,7 @@ pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Runni
     reloader.apply_first(loaded, &components)?;
     tokio::spawn(reloader.run(components, options.auto_reload, shutdown.clone()));
     if let Some(host) = options.host.clone() {
-        let collecting = crate::host::run(host, Arc::clone(&store), Arc::clone(&clock), shutdown.clone());
+        let collecting = crate::host::run(host, Arc::clone(&ingest), Arc::clone(&clock), shutdown.clone());
         tokio::spawn(async move {
             if let Err(error) = collecting.await {
                 tracing::error!(%error, "the host collector cannot run");

@@ -1,8 +1,12 @@
 use std::path::Path;
 
 use base::ManualClock;
+use store_metrics::MetricStore;
 
 use super::*;
+use crate::outbound::client::Environment;
+use crate::remote_write::{RemoteWriting, RemoteWritingParts};
+use crate::telemetry::Registry;
 
 #[test]
 fn ticks_are_multiples_of_the_interval() {
@@ -36,23 +40,32 @@ fn options(root: &Path) -> HostOptions {
     }
 }
 
-fn store(dir: &Path, clock: &Arc<dyn Clock>) -> Arc<MetricStore> {
+fn ingest(dir: &Path, clock: &Arc<dyn Clock>) -> Arc<Ingest> {
     let vfs: Arc<dyn vfs::Vfs> = Arc::new(vfs::RealVfs);
     let journal = store_core::JournalOptions::default();
     let options = store_metrics::StoreOptions::default();
     let (store, _) = MetricStore::open_dir(vfs, dir, Arc::clone(clock), journal, options).unwrap();
-    Arc::new(store)
+    let parts = RemoteWritingParts {
+        clock: Arc::clone(clock),
+        data_dir: dir.to_owned(),
+        environment: Environment { var: Arc::new(|_| None) },
+        flush_deadline: Duration::ZERO,
+        tenant: TenantId::anonymous(),
+        queue_bytes_max: 1 << 20,
+    };
+    let remote_writing = RemoteWriting::new(parts, &Registry::new());
+    Arc::new(Ingest { store: Arc::new(store), remote_writing })
 }
 
 #[tokio::test]
 async fn a_host_is_collected_until_shutdown() {
     let dir = tempfile::tempdir().unwrap();
     let clock: Arc<dyn Clock> = Arc::new(base::SystemClock::new());
-    let (store, shutdown) = (store(&dir.path().join("data"), &clock), Shutdown::new());
+    let (ingest, shutdown) = (ingest(&dir.path().join("data"), &clock), Shutdown::new());
     let running =
-        tokio::spawn(run(options(dir.path()), Arc::clone(&store), Arc::clone(&clock), shutdown.clone()));
+        tokio::spawn(run(options(dir.path()), Arc::clone(&ingest), Arc::clone(&clock), shutdown.clone()));
     // load averages, the collector's two and the build information, up and its four companions
-    while store.stats().active_series < 11 {
+    while ingest.store.stats().active_series < 11 {
         tokio::task::yield_now().await;
     }
     shutdown.begin();
@@ -65,6 +78,6 @@ async fn unknown_collectors_are_refused() {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(0));
     let mut options = options(dir.path());
     options.collector.disabled = vec!["gpu".to_owned()];
-    let outcome = run(options, store(&dir.path().join("data"), &clock), clock, Shutdown::new()).await;
+    let outcome = run(options, ingest(&dir.path().join("data"), &clock), clock, Shutdown::new()).await;
     assert_eq!(outcome, Err(OptionsError::UnknownCollector { name: "gpu".to_owned() }));
 }
