@@ -1,4 +1,4 @@
-//! `POST /api/v1/write` and `/api/v1/otlp/v1/metrics`: samples that others push.
+//! `POST /api/v1/write`: samples that others push by remote write.
 
 use std::sync::Arc;
 
@@ -89,7 +89,7 @@ fn ingest_write(app: &App, caller: &Caller, message: WriteMessage, body: &[u8]) 
     app.metrics.invalid_labels.add(decoded.invalid_label_samples as f64);
     let outcome = match append(app, &decoded.batch) {
         Ok(outcome) => outcome,
-        Err(response) => return response,
+        Err(response) => return *response,
     };
     write_answer(message, &decoded, &outcome)
 }
@@ -104,7 +104,7 @@ fn undecodable(app: &App, error: &DecompressError) -> Response {
 }
 
 /// Appends and counts; an error is the response to give.
-fn append(app: &App, batch: &SeriesBatch) -> Result<AppendOutcome, Response> {
+fn append(app: &App, batch: &SeriesBatch) -> Result<AppendOutcome, Box<Response>> {
     match app.ingest.append(batch, AppendOptions::default()) {
         Ok(outcome) => {
             app.metrics.count_append(&outcome);
@@ -118,7 +118,7 @@ fn append(app: &App, batch: &SeriesBatch) -> Result<AppendOutcome, Response> {
                 AppendError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
                 AppendError::Journal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             };
-            Err(plain_error(status, &error.to_string()))
+            Err(Box::new(plain_error(status, &error.to_string())))
         }
     }
 }
