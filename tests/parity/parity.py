@@ -156,6 +156,18 @@ class Server:
             time.sleep(0.1)
         sys.exit(f"{self.name} did not become ready, see {self.log.name}")
 
+    def wait_scraped(self, seconds=60):
+        """Until every target was scraped and every rule evaluated."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            targets, rules = (self.ask("GET", f"/api/v1/{what}")[1].decode() for what in ("targets", "rules"))
+            if "fixture" in targets and "first" in rules and '"unknown"' not in targets + rules:
+                # Once more, so that what one evaluation wrote the next has seen.
+                time.sleep(3)
+                return
+            time.sleep(0.2)
+        sys.exit(f"{self.name} did not scrape and evaluate everything, see {self.log.name}")
+
     def stop(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
@@ -185,7 +197,7 @@ def parse_request(line, end_s):
     if body is None and method in ("POST", "PUT"):
         body = b""
     # Raw blanks, quotes and letters beyond ASCII may not stand in a request line.
-    return method, urllib.parse.quote(path, safe="/?&=%+[]{}()<>:;,.~@!*'^|$-"), headers, body
+    return method, urllib.parse.quote(path, safe="/?&=%+[]{}():;,.~@!*'^|$-"), headers, body
 
 
 def expand(template):
@@ -260,6 +272,8 @@ def plain_body(response, body):
 def sorted_series(document):
     """Instant vectors and matrices have no order of their own."""
     data = document.get("data") if isinstance(document, dict) else None
+    if isinstance(data, list) and data and isinstance(data[0], dict) and "__name__" in data[0]:
+        data.sort(key=lambda labels: json.dumps(labels, sort_keys=True))
     if isinstance(data, dict) and data.get("resultType") in ("vector", "matrix"):
         data["result"].sort(key=lambda s: json.dumps(s.get("metric", {}), sort_keys=True))
     return document
@@ -428,8 +442,8 @@ def main():
                 response, answer = server.ask("POST", "/api/v1/write", headers, body)
                 if response.status != 204:
                     sys.exit(f"{server.name} refused the data: {response.status} {answer.decode()}")
-        # Rules and scrapes must have happened at least twice on both.
-        time.sleep(5)
+        for server in servers:
+            server.wait_scraped()
         return 0 if run(peer, own, end_s, args) else 1
     finally:
         for server in servers:

@@ -19,6 +19,7 @@ fn enabled(app: &App) -> Result<(), ApiError> {
 
 pub(crate) async fn delete_series(State(app): State<Arc<App>>, caller: Caller, params: Params) -> ApiResult {
     enabled(&app)?;
+    params.well_formed()?;
     if params.all("match[]").next().is_none() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }

@@ -32,6 +32,9 @@ pub(crate) async fn federate(
     caller: Caller,
     params: Params,
 ) -> Response {
+    if let Err(error) = params.well_formed() {
+        return plain_error(StatusCode::BAD_REQUEST, &error.message);
+    }
     let selectors = match params.any_selectors() {
         Ok(selectors) => selectors.into_iter().filter(|matchers| !matchers.is_empty()).collect::<Vec<_>>(),
         Err(message) => return plain_error(StatusCode::BAD_REQUEST, &message),

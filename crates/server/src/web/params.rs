@@ -16,7 +16,11 @@ const FORM_BYTES_MAX: usize = 10 << 20;
 
 /// Parameters in the order they came.
 #[derive(Debug, Default)]
-pub(crate) struct Params(Vec<(String, String)>);
+pub(crate) struct Params {
+    pairs: Vec<(String, String)>,
+    /// What was wrong with the first pair that was left out.
+    mistake: Option<String>,
+}
 
 impl Params {
     #[cfg(test)]
@@ -27,22 +31,37 @@ impl Params {
     }
 
     fn add(&mut self, encoded: &str) {
-        // Go takes a semicolon for a mistake and drops the pair.
-        for pair in encoded.split('&').filter(|pair| !pair.is_empty() && !pair.contains(';')) {
+        for pair in encoded.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if let (Some(name), Some(value)) = (decode(name), decode(value)) {
-                self.0.push((name, value));
-            }
+            let mistake = if pair.contains(';') {
+                "invalid semicolon separator in query".to_owned()
+            } else if let (Some(name), Some(value)) = (decode(name), decode(value)) {
+                self.pairs.push((name, value));
+                continue;
+            } else {
+                let escape = bad_escape(name).or_else(|| bad_escape(value));
+                escape
+                    .map_or_else(|| "not UTF-8".to_owned(), |escape| format!("invalid URL escape {escape:?}"))
+            };
+            self.mistake.get_or_insert(mistake);
+        }
+    }
+
+    /// Refuses a form of which a pair had to be left out. Only some of upstream's handlers look.
+    pub(crate) fn well_formed(&self) -> Result<(), ApiError> {
+        match &self.mistake {
+            Some(mistake) => Err(ApiError::bad_data(format!("error parsing form values: {mistake}"))),
+            None => Ok(()),
         }
     }
 
     /// The first value, empty if there is none.
     pub(crate) fn get(&self, name: &str) -> &str {
-        self.0.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
+        self.pairs.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
     }
 
     pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
+        self.pairs.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn limit(&self) -> Result<usize, ApiError> {
@@ -120,6 +139,17 @@ pub(crate) fn decode(text: &str) -> Option<String> {
     String::from_utf8(out).ok()
 }
 
+/// The first `%` that two hexadecimal digits do not follow, with what does.
+fn bad_escape(text: &str) -> Option<&str> {
+    let is_bad = |at: &usize| {
+        let digits = text.as_bytes().get(at + 1..at + 3);
+        !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    let at = text.match_indices('%').map(|(at, _)| at).find(is_bad)?;
+    let end = text.char_indices().map(|(idx, _)| idx).find(|idx| *idx >= at + 3).unwrap_or(text.len());
+    Some(&text[at..end])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,5 +162,19 @@ mod tests {
         assert_eq!((params.get("empty"), params.get("none")), ("", ""));
         assert_eq!(decode("%zz"), None);
         assert_eq!(decode("%ff"), None);
+    }
+
+    #[test]
+    fn mistakes_in_forms_are_told() {
+        for (form, expected) in [
+            ("a=b&c", None),
+            ("a=%zz&b=1", Some("invalid URL escape \"%zz\"")),
+            ("a=1%2&b=1", Some("invalid URL escape \"%2\"")),
+            ("%é=1", Some("invalid URL escape \"%é\"")),
+            ("a=1;b=2", Some("invalid semicolon separator in query")),
+        ] {
+            assert_eq!(Params::parse_query(form).mistake.as_deref(), expected, "{form}");
+        }
+        assert_eq!(Params::parse_query("a=%zz&b=1").get("b"), "1");
     }
 }

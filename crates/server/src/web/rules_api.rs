@@ -35,6 +35,7 @@ struct Page {
 }
 
 pub(crate) async fn rules(State(app): State<Arc<App>>, params: Params) -> ApiResult {
+    params.well_formed()?;
     let filter = filter(&params)?;
     let page = page(&params)?;
     let groups = app.ruling.rules.groups();

@@ -78,6 +78,7 @@ pub(crate) async fn label_values(
 }
 
 pub(crate) async fn series(State(app): State<Arc<App>>, caller: Caller, params: Params) -> ApiResult {
+    params.well_formed()?;
     if params.all("match[]").next().is_none() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }

@@ -19,7 +19,7 @@ pub(crate) async fn answer_as_upstream(request: Request, next: Next) -> Response
     let mut response = next.run(request).await;
     match response.status() {
         StatusCode::METHOD_NOT_ALLOWED if response.headers().contains_key(ALLOW) => {
-            not_allowed(&asked, response)
+            not_allowed(&asked, &response)
         }
         StatusCode::NO_CONTENT => {
             // The router adds the methods even to an answer that a layer gave.
@@ -31,7 +31,7 @@ pub(crate) async fn answer_as_upstream(request: Request, next: Next) -> Response
 }
 
 /// Go's words; `OPTIONS` itself is allowed wherever something else is.
-fn not_allowed(asked: &Method, refusal: Response) -> Response {
+fn not_allowed(asked: &Method, refusal: &Response) -> Response {
     let listed = refusal.headers().get(ALLOW).and_then(|value| value.to_str().ok()).unwrap_or("");
     let mut methods: Vec<&str> = listed.split(',').map(str::trim).chain(["OPTIONS"]).collect();
     methods.sort_unstable();
