@@ -380,7 +380,9 @@ fn host_options(config: &HostCollectorConfig) -> HostOptions {
         job_name: config.job_name.clone(),
         instance: host_name(),
         collector: agent::HostOptions {
-            textfile_directory: Some(&config.textfile_directory).filter(|dir| !dir.is_empty()).map(PathBuf::from),
+            textfile_directory: Some(&config.textfile_directory)
+                .filter(|dir| !dir.is_empty())
+                .map(PathBuf::from),
             disabled: config.disabled_collectors.clone(),
             ..agent::HostOptions::default()
         },
