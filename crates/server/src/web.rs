@@ -227,7 +227,11 @@ pub fn router(app: &Arc<App>) -> Router {
     let all = pages.nest("/api/v1", api).fallback(not_found);
     let prefixed = match app.settings.route_prefix.as_str() {
         "" | "/" => all,
-        prefix => Router::new().nest(prefix, all).route("/", get(to_front_page)).fallback(not_found),
+        prefix => Router::new()
+            .nest(prefix, all)
+            .route(&format!("{prefix}/"), get(status_api::front_page))
+            .route("/", get(to_front_page))
+            .fallback(not_found),
     };
     prefixed
         .layer(from_fn(around::compress))
