@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use base::{Clock, SystemClock};
+
 /// How often a condition is looked at.
 const EVERY: Duration = Duration::from_millis(50);
 
@@ -25,8 +27,6 @@ pub(crate) fn now() -> Instant {
 }
 
 /// Milliseconds since 1970.
-#[expect(clippy::disallowed_methods, reason = "a test of a running program lives in real time")]
 pub(crate) fn unix_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-    i64::try_from(since.as_millis()).expect("before the year 292 million")
+    SystemClock::new().now_ms()
 }

@@ -93,9 +93,10 @@ fn deletion_and_snapshots() {
     assert_eq!(stored(&sextant, "stays", now), samples);
 
     let other = tempfile::tempdir().unwrap();
-    let from = scratch.path().join("data/snapshots").join(&name);
+    std::fs::create_dir(other.path().join("data")).unwrap();
+    let from = scratch.path().join("data/metrics/snapshots").join(&name);
     let copied =
-        std::process::Command::new("cp").arg("-r").arg(&from).arg(other.path().join("data")).status();
+        std::process::Command::new("cp").arg("-r").arg(&from).arg(other.path().join("data/metrics")).status();
     assert!(copied.unwrap().success(), "no snapshot at {}", from.display());
     let restored = Sextant::start(other.path(), IDLE, &[]);
     assert_eq!(stored(&restored, "goes", now), samples);
