@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use regex_automata::meta;
+use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_syntax::hir::{Hir, Look};
 
 pub use go_regex::{GoCaptures, GoRegex};
@@ -16,6 +17,17 @@ use shape::Shape;
 
 /// The memory a compiled pattern may take.
 const COMPILED_BYTES_MAX: usize = 32 << 20;
+
+/// What a search for groups may take: the engine of last resort keeps, twice, every group's
+/// position for each state of the automaton.
+const GROUPS_BYTES_MAX: usize = 64 << 20;
+
+/// What the lazily built automaton may keep of its states, per thread and direction.
+const LAZY_STATES_BYTES_MAX: usize = 2 << 20;
+
+/// What the automata built ahead may take.
+const ONE_PASS_BYTES_MAX: usize = 1 << 20;
+const AHEAD_BYTES_MAX: usize = 40 << 10;
 
 /// Why a pattern is refused, in Go's words: ``error parsing regexp: missing closing ): `a(` ``.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +63,7 @@ impl LabelRegex {
         let engine = match shape {
             Shape::Other => {
                 let anchored = Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)]);
-                Some(compile(&anchored, pattern)?)
+                Some(compile(&anchored, WhichCaptures::None, pattern)?)
             }
             _ => None,
         };
@@ -95,12 +107,29 @@ fn parse(translated: &str, original: &str) -> Result<Hir, InvalidRegex> {
         .map_err(|_| go_syntax::error("expression nests too deeply", original))
 }
 
-fn compile(hir: &Hir, original: &str) -> Result<meta::Regex, InvalidRegex> {
-    let config = meta::Config::new().utf8_empty(true).nfa_size_limit(Some(COMPILED_BYTES_MAX));
-    meta::Builder::new()
-        .configure(config)
-        .build_from_hir(hir)
-        .map_err(|_| go_syntax::error("expression too large", original))
+/// Compiles a pattern if it and what a search with it allocates stay within the limits above.
+fn compile(hir: &Hir, groups: WhichCaptures, original: &str) -> Result<meta::Regex, InvalidRegex> {
+    let too_large = || go_syntax::error("expression too large", original);
+    if matches!(groups, WhichCaptures::All) && groups_bytes(hir).is_none_or(|bytes| bytes > GROUPS_BYTES_MAX)
+    {
+        return Err(too_large());
+    }
+    let config = meta::Config::new()
+        .utf8_empty(true)
+        .which_captures(groups)
+        .nfa_size_limit(Some(COMPILED_BYTES_MAX))
+        .hybrid_cache_capacity(LAZY_STATES_BYTES_MAX)
+        .onepass_size_limit(Some(ONE_PASS_BYTES_MAX))
+        .dfa_size_limit(Some(AHEAD_BYTES_MAX));
+    meta::Builder::new().configure(config).build_from_hir(hir).map_err(|_| too_large())
+}
+
+/// The bytes a search for groups may take; `None` if the pattern itself is too large.
+fn groups_bytes(hir: &Hir) -> Option<usize> {
+    let config = thompson::Config::new().nfa_size_limit(Some(COMPILED_BYTES_MAX));
+    let nfa = thompson::Compiler::new().configure(config).build_from_hir(hir).ok()?;
+    let slots = nfa.states().len().checked_mul(nfa.group_info().slot_len())?;
+    slots.checked_mul(2 * size_of::<usize>())
 }
 
 #[cfg(test)]

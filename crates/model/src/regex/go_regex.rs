@@ -4,6 +4,7 @@ use regex_automata::Input;
 use std::sync::Arc;
 
 use regex_automata::meta;
+use regex_automata::nfa::thompson::WhichCaptures;
 use regex_automata::util::captures::Captures;
 
 use super::shape::{self, Shape};
@@ -48,7 +49,7 @@ impl GoRegex {
     fn compile(pattern: &str, whole: &str) -> Result<Self, InvalidRegex> {
         let translated = go_syntax::translate(whole)?;
         let hir = parse(&translated.pattern, whole)?;
-        let engine = compile(&hir, whole)?;
+        let engine = compile(&hir, WhichCaptures::All, whole)?;
         Ok(Self { pattern: pattern.to_owned(), engine, group_names: translated.group_names, shortcut: None })
     }
 

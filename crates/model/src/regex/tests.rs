@@ -27,6 +27,34 @@ fn literals_and_prefixes_are_found() {
     }
 }
 
+/// Some hundred thousand states, and as many groups: a search that kept each group for each state
+/// would take gigabytes.
+#[test]
+fn hostile_patterns_match_or_are_refused_within_bounded_memory() {
+    let (many, wide) = ("(x|y)*".repeat(20_000), r"(\pL)".repeat(500));
+    let regex = LabelRegex::new(&many).unwrap();
+    for value in ["xyyx", "", "xz"] {
+        assert_eq!(regex.is_match(value), !value.contains('z'), "{value}");
+    }
+    let engine = regex.0.engine.as_ref().unwrap();
+    assert_eq!(engine.create_captures().group_info().slot_len(), 0, "no search keeps groups");
+    for _ in 0..10 {
+        assert!(!regex.is_match("host"));
+    }
+    for (pattern, groups_fit) in [(many.as_str(), false), (wide.as_str(), false), ("(a)(b)(.*)", true)] {
+        let hir = parse(&go_syntax::translate(pattern).unwrap().pattern, pattern).unwrap();
+        let bytes = groups_bytes(&hir).unwrap_or(usize::MAX);
+        assert_eq!(bytes <= GROUPS_BYTES_MAX, groups_fit, "{bytes}");
+        for built in [GoRegex::new(pattern), GoRegex::new_anchored(pattern)] {
+            let refused = built.err().map(|e| e.to_string());
+            assert_eq!(refused.is_none(), groups_fit);
+            assert!(
+                refused.is_none_or(|text| text.starts_with("error parsing regexp: expression too large: `"))
+            );
+        }
+    }
+}
+
 #[test]
 fn patterns_mean_what_go_means() {
     for (pattern, value, expected) in [
