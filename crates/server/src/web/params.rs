@@ -20,6 +20,9 @@ pub(crate) struct Params {
     pairs: Vec<(String, String)>,
     /// What was wrong with the first pair that was left out.
     mistake: Option<String>,
+    /// What is wrong with the first pair that is well escaped but not text. Go keeps such bytes, and every
+    /// parser refuses them; leaving the pair out would ask for something else.
+    not_text: Option<String>,
 }
 
 impl Params {
@@ -38,10 +41,12 @@ impl Params {
             } else if let (Some(name), Some(value)) = (decode(name), decode(value)) {
                 self.pairs.push((name, value));
                 continue;
+            } else if let Some(escape) = bad_escape(name).or_else(|| bad_escape(value)) {
+                format!("invalid URL escape {escape:?}")
             } else {
-                let escape = bad_escape(name).or_else(|| bad_escape(value));
-                escape
-                    .map_or_else(|| "not UTF-8".to_owned(), |escape| format!("invalid URL escape {escape:?}"))
+                let cause = format!("invalid parameter {:?}: not valid UTF-8", decode(name).unwrap_or_default());
+                self.not_text.get_or_insert(cause);
+                continue;
             };
             self.mistake.get_or_insert(mistake);
         }
@@ -117,7 +122,10 @@ impl<S: Send + Sync> FromRequest<S> for Params {
             params.add(text);
         }
         params.add(&query);
-        Ok(params)
+        match params.not_text.take() {
+            Some(cause) => Err(ApiError::bad_data(cause).into_response()),
+            None => Ok(params),
+        }
     }
 }
 
@@ -176,5 +184,22 @@ mod tests {
             assert_eq!(Params::parse_query(form).mistake.as_deref(), expected, "{form}");
         }
         assert_eq!(Params::parse_query("a=%zz&b=1").get("b"), "1");
+    }
+
+    #[tokio::test]
+    async fn bytes_that_are_no_text_are_refused_by_name() {
+        for (query, status) in [
+            ("match[]=keep&start=%ff", Some(StatusCode::BAD_REQUEST)),
+            ("match[]=%ff&match[]=keep", Some(StatusCode::BAD_REQUEST)),
+            ("%ff=1", Some(StatusCode::BAD_REQUEST)),
+            ("query=%c3%a9", None),
+        ] {
+            let request =
+                Request::builder().uri(format!("/?{query}")).body(axum::body::Body::empty()).unwrap();
+            let refusal = Params::from_request(request, &()).await.err().map(|refusal| refusal.status());
+            assert_eq!(refusal, status, "{query}");
+        }
+        let params = Params::parse_query("a=1&start=%ff");
+        assert_eq!(params.not_text.as_deref(), Some("invalid parameter \"start\": not valid UTF-8"));
     }
 }
