@@ -100,6 +100,7 @@ pub struct Answer {
 pub struct HttpClient {
     config: HttpClientConfig,
     pool: Client<Connector, Full<Bytes>>,
+    settings: Arc<ConnectSettings>,
     proxy: ProxyRules,
     tokens: Option<TokenSource>,
 }
@@ -113,23 +114,23 @@ impl HttpClient {
     ) -> Result<Self, ClientError> {
         let proxy = proxy_rules(&config.proxy, environment)?;
         let tls = ClientTls::new(config.tls.clone(), config.enable_http2);
-        // A configuration that cannot work is refused when it is loaded, not at the first request.
-        tls.client_config()?;
+        tls.check()?;
         let mut connect_header_lines = Vec::new();
         for (name, values) in &config.proxy.connect_headers {
             connect_header_lines.extend(values.iter().map(|value| format!("{name}: {}", value.expose())));
         }
-        let settings = ConnectSettings { tls, proxy: proxy.clone(), connect_header_lines, unix_socket };
+        let settings =
+            Arc::new(ConnectSettings { tls, proxy: proxy.clone(), connect_header_lines, unix_socket });
         let pool = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
-            .build(Connector(Arc::new(settings)));
+            .build(Connector(Arc::clone(&settings)));
         let tokens = match &config.oauth2 {
             Some(oauth2) => Some(TokenSource::new((**oauth2).clone(), environment)?),
             None => None,
         };
-        Ok(Self { config, pool, proxy, tokens })
+        Ok(Self { config, pool, settings, proxy, tokens })
     }
 
     /// Sends, follows redirects where configured, and reads the body up to `body_bytes_max`.
@@ -141,6 +142,7 @@ impl HttpClient {
     }
 
     async fn send_unhurried(&self, request: Outgoing, body_bytes_max: usize) -> Result<Answer, ClientError> {
+        self.settings.tls.check_files()?;
         let response = self.follow(request).await?;
         let (parts, body) = response.into_parts();
         let body = read_limited(body, body_bytes_max).await?;
@@ -329,7 +331,25 @@ fn innermost(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use wire_core::http_config::{PemSource, TlsVersion};
+
     use super::*;
+
+    #[tokio::test]
+    async fn tls_files_that_are_missing_fail_requests_and_not_the_client() {
+        let environment = Environment { var: Arc::new(|_| None) };
+        let mut config = HttpClientConfig::default();
+        config.tls.ca = PemSource::File("/nowhere/ca.crt".to_owned());
+        let client = HttpClient::new(config.clone(), &environment, None).unwrap();
+        for url in ["http://127.0.0.1:1/", "https://127.0.0.1:1/"] {
+            let request = Outgoing::get(url.parse().unwrap(), Duration::from_secs(5));
+            let error = client.send(request, 100).await.unwrap_err().to_string();
+            assert!(error.contains("CA cert /nowhere/ca.crt"), "{url}: {error}");
+        }
+        config.tls.min_version = Some(TlsVersion::Tls13);
+        config.tls.max_version = Some(TlsVersion::Tls12);
+        assert!(HttpClient::new(config, &environment, None).is_err(), "no version is left");
+    }
 
     #[test]
     fn locations_resolve_against_the_request() {

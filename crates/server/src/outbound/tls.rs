@@ -52,6 +52,23 @@ impl ClientTls {
         ServerName::try_from(bare).map_err(|e| TlsSetupError::Rustls(e.to_string()))
     }
 
+    /// What is wrong with the configuration itself. A file that cannot be used is not: it may be mended
+    /// while we run, so it only fails the requests that need it.
+    pub(super) fn check(&self) -> Result<(), TlsSetupError> {
+        protocol_versions(self.config.min_version, self.config.max_version)?;
+        if self.uses_files() { Ok(()) } else { self.client_config().map(|_| ()) }
+    }
+
+    /// As upstream, a request to a plain URL fails as well while the files cannot be used.
+    pub(super) fn check_files(&self) -> Result<(), TlsSetupError> {
+        if self.uses_files() { self.client_config().map(|_| ()) } else { Ok(()) }
+    }
+
+    fn uses_files(&self) -> bool {
+        let sources = [&self.config.ca, &self.config.certificate, &self.config.key];
+        sources.into_iter().any(|source| matches!(source, PemSource::File(_)))
+    }
+
     pub(super) fn client_config(&self) -> Result<Arc<ClientConfig>, TlsSetupError> {
         let stamps = self.stamps();
         let mut current = self.current.lock();
