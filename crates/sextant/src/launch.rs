@@ -34,6 +34,10 @@ const COMMIT: &str = match option_env!("SEXTANT_COMMIT") {
     None => "unknown",
 };
 
+/// What the API answers for its version: Grafana and others switch features on by the release of
+/// Prometheus they believe to talk to, which is the one whose API this is.
+const API_VERSION: &str = concat!("3.14.0+sextant.", env!("CARGO_PKG_VERSION"));
+
 /// Version, commit and platform, as `--version` shows them.
 pub(crate) fn long_version() -> &'static str {
     // Built once, and needed until the process ends.
@@ -68,6 +72,7 @@ pub(crate) struct Settings {
     pub(crate) warnings: Vec<String>,
     pub(crate) insecure_no_auth: bool,
     pub(crate) connections_max: usize,
+    pub(crate) read_timeout: Duration,
     pub(crate) external_url: String,
     pub(crate) route_prefix: String,
     pub(crate) enable_lifecycle: bool,
@@ -130,6 +135,7 @@ impl Settings {
             warnings: Vec::new(),
             insecure_no_auth: false,
             connections_max: 512,
+            read_timeout: Duration::from_secs(300),
             external_url: String::new(),
             route_prefix: String::new(),
             enable_lifecycle: false,
@@ -269,11 +275,12 @@ fn serve_options(settings: &Settings, clock: &dyn Clock) -> Result<ServeOptions,
     let mut listeners = Vec::new();
     for (idx, address) in settings.listen_addresses.iter().enumerate() {
         let own = settings.web_config_files.get(idx).and_then(Option::as_ref);
-        let web = match own.or(settings.web_config_file.as_ref()) {
+        let web_config_file = own.or(settings.web_config_file.as_ref()).cloned();
+        let web = match &web_config_file {
             Some(path) => read_web_config(path)?,
             None => WebConfig::default(),
         };
-        listeners.push(ListenerOptions { address: address.clone(), web });
+        listeners.push(ListenerOptions { address: address.clone(), web, web_config_file });
     }
     let memory = settings.memory.map_or_else(|| machine_memory() / MEMORY_SHARE_OF_MACHINE, |size| size.0);
     let process = Budget::new("process", memory);
@@ -288,6 +295,7 @@ fn serve_options(settings: &Settings, clock: &dyn Clock) -> Result<ServeOptions,
         auth: settings.auth.clone(),
         insecure_no_auth: settings.insecure_no_auth,
         connections_max: settings.connections_max,
+        read_timeout: settings.read_timeout,
         web: WebSettings {
             enable_admin_api: settings.enable_admin_api,
             enable_lifecycle: settings.enable_lifecycle,
@@ -427,7 +435,7 @@ fn facts(settings: &Settings, clock: &dyn Clock) -> StatusFacts {
         std::env::current_dir().map_or_else(|_| String::new(), |dir| dir.display().to_string());
     StatusFacts {
         build: BuildInfo {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: API_VERSION.to_owned(),
             revision: COMMIT.to_owned(),
             branch: String::new(),
             build_user: String::new(),

@@ -363,6 +363,36 @@ mod tests {
         assert_eq!(bodies(&queue.read(100).unwrap()), ["batch 5"]);
     }
 
+    /// A queue as version 1 wrote it. The journal's own fixture covers its bytes; this one covers the
+    /// record, the savepoint and their agreement.
+    #[test]
+    fn the_queue_of_version_1_opens() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus/formats/remote-write-queue/v1");
+        if std::env::var_os("UPDATE_FIXTURES").is_some() {
+            let queue = open(&fixture, 1 << 20);
+            queue.append(2, b"first", 0).unwrap();
+            let first = queue.read(2).unwrap();
+            queue.append(3, b"second", 0).unwrap();
+            queue.acknowledge(&first, 10_000, true).unwrap();
+        }
+        let dir = tempfile::tempdir().unwrap();
+        copy_files(&fixture, dir.path());
+        let queue = open(dir.path(), 1 << 20);
+        assert_eq!((queue.n_samples(), bodies(&queue.read(100).unwrap())), (3, vec!["second".to_owned()]));
+    }
+
+    fn copy_files(from: &Path, to: &Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap().flatten() {
+            let target = to.join(entry.file_name());
+            if entry.path().is_dir() {
+                copy_files(&entry.path(), &target);
+            } else {
+                std::fs::copy(entry.path(), target).unwrap();
+            }
+        }
+    }
+
     #[test]
     fn a_full_queue_gives_up_its_oldest_and_stays_readable_in_order() {
         let dir = tempfile::tempdir().unwrap();
