@@ -1,6 +1,7 @@
 //! Aggregations that reduce each group to one series.
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use model::Labels;
 use model::labels::METRIC_NAME;
 
@@ -8,7 +9,7 @@ use crate::annotations::Annotation;
 use crate::ast::{AggregateOp, StringLiteral};
 use crate::eval::block::Block;
 use crate::eval::error::EvalError;
-use crate::eval::evaluator::Evaluator;
+use crate::eval::evaluator::{Evaluator, ROWS_PER_CHECK};
 use crate::eval::grid::Grid;
 use crate::eval::matching::rows_by_group;
 use crate::eval::plan::{AggregateNode, Node};
@@ -21,12 +22,15 @@ pub(crate) struct GroupIndex {
     known: HashMap<Labels, usize>,
     /// The labels of each group, in the order of their first series.
     pub(crate) labels: Vec<Labels>,
+    /// Of those labels.
+    pub(crate) label_bytes: usize,
 }
 
 impl GroupIndex {
     /// The group of a series.
     pub(crate) fn group_of(&mut self, labels: &Labels, node: &AggregateNode<'_>) -> usize {
         *self.known.entry(group_labels(labels, node)).or_insert_with_key(|key| {
+            self.label_bytes += key.heap_bytes();
             self.labels.push(key.clone());
             self.labels.len() - 1
         })
@@ -131,24 +135,35 @@ impl Evaluator<'_> {
         let input = self.eval(&node.expr, grid)?;
         let mut out = Block::new(grid.n_steps);
         let mut rows: HashMap<Labels, usize> = HashMap::new();
-        let mut count = |row: usize, step: usize, value: String| {
+        let context = self.context;
+        let mut count = |row: usize, step: usize, value: String| -> Result<(), EvalError> {
             let mut builder = input.labels(row).to_builder();
             builder.set(label, &value);
             let named = |name: &str| grouping.binary_search(&name).is_ok();
             builder.retain(
                 |name, _| if node.without { name != METRIC_NAME && !named(name) } else { named(name) },
             );
-            let to =
-                *rows.entry(builder.build()).or_insert_with_key(|labels| out.push_row(labels.clone(), false));
+            let to = match rows.entry(builder.build()) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(new) => {
+                    let to = out.push_built_row(new.key().clone(), false);
+                    context.pace(&mut out, to)?;
+                    *new.insert(to)
+                }
+            };
             let before = if out.has_float(to, step) { out.values(to)[step] } else { 0.0 };
             out.set_float(to, step, before + 1.0);
+            Ok(())
         };
         for row in 0..input.n_rows() {
+            if row % ROWS_PER_CHECK == 0 {
+                context.cancel.check()?;
+            }
             for step in (0..grid.n_steps).filter(|step| input.has_float(row, *step)) {
-                count(row, step, base::gofloat::format_f(input.values(row)[step]));
+                count(row, step, base::gofloat::format_f(input.values(row)[step]))?;
             }
             for (step, histogram) in input.histograms(row) {
-                count(row, *step as usize, histogram.to_string());
+                count(row, *step as usize, histogram.to_string())?;
             }
         }
         self.finish_steps(&mut out, grid)?;
@@ -167,7 +182,7 @@ fn quantiles(input: &Block, groups: &Groups, q: &[f64]) -> Block {
     let mut values = Vec::new();
     for (rows, labels) in rows_by_group(&groups.of_row, groups.labels.len()).iter().zip(&groups.labels) {
         let drop_name = rows.iter().any(|row| input.drop_name(*row));
-        let to = out.push_row(labels.clone(), drop_name);
+        let to = out.push_built_row(labels.clone(), drop_name);
         for (step, q) in q.iter().enumerate() {
             values.clear();
             let present = rows.iter().filter(|row| input.has_float(**row, step));

@@ -99,7 +99,7 @@ impl Evaluator<'_> {
                 self.context.cancel.check()?;
                 join.settle(&self.context.budget)?;
             }
-            join.group(group)?;
+            join.group(group, self.context)?;
         }
         join.remarks.annotate(node.op, &mut self.annotations, node.position);
         Ok(join.finish())

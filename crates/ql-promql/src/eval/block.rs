@@ -30,6 +30,10 @@ pub(crate) struct Block {
     labels: Vec<Labels>,
     /// Whether the metric name is to be dropped when the query ends (delayed name removal).
     drop_name: Vec<bool>,
+    /// Whether the evaluation made the labels of a row, so that they are its own to charge.
+    built: Vec<bool>,
+    /// Bytes of such labels.
+    built_bytes: u64,
     values: Vec<f64>,
     present: Vec<u64>,
     /// Empty while no row has a histogram, else one list per row.
@@ -75,6 +79,7 @@ impl Block {
     pub(crate) fn push_row(&mut self, labels: Labels, drop_name: bool) -> usize {
         self.labels.push(labels);
         self.drop_name.push(drop_name);
+        self.built.push(false);
         self.values.resize(self.values.len() + self.n_steps, 0.0);
         self.present.resize(self.present.len() + self.words_per_row, 0);
         if !self.histograms.is_empty() {
@@ -83,8 +88,30 @@ impl Block {
         self.labels.len() - 1
     }
 
+    /// As [`Block::push_row`], with labels that were made for the row and not shared with a series.
+    pub(crate) fn push_built_row(&mut self, labels: Labels, drop_name: bool) -> usize {
+        let row = self.push_row(labels, drop_name);
+        self.mark_built(row);
+        row
+    }
+
+    fn mark_built(&mut self, row: usize) {
+        self.built[row] = true;
+        self.built_bytes += self.labels[row].heap_bytes() as u64;
+    }
+
+    fn unmark_built(&mut self, row: usize) {
+        if std::mem::take(&mut self.built[row]) {
+            self.built_bytes -= self.labels[row].heap_bytes() as u64;
+        }
+    }
+
     /// Takes back the last row.
     pub(crate) fn pop_row(&mut self) {
+        if let Some(last) = self.labels.len().checked_sub(1) {
+            self.unmark_built(last);
+        }
+        self.built.pop();
         self.labels.pop();
         self.drop_name.pop();
         self.values.truncate(self.labels.len() * self.n_steps);
@@ -96,8 +123,14 @@ impl Block {
         &self.labels[row]
     }
 
+    /// Gives a row labels that were made for it, or the same again.
     pub(crate) fn set_labels(&mut self, row: usize, labels: Labels) {
+        if std::ptr::eq(labels.as_bytes(), self.labels[row].as_bytes()) {
+            return;
+        }
+        self.unmark_built(row);
         self.labels[row] = labels;
+        self.mark_built(row);
     }
 
     pub(crate) fn drop_name(&self, row: usize) -> bool {
@@ -236,6 +269,8 @@ impl Block {
         }
         self.labels.append(&mut other.labels);
         self.drop_name.append(&mut other.drop_name);
+        self.built.append(&mut other.built);
+        self.built_bytes += other.built_bytes;
         self.values.append(&mut other.values);
         self.present.append(&mut other.present);
         self.charges.append(&mut other.charges);
@@ -250,7 +285,7 @@ impl Block {
             self.histogram_bytes += distinct_bytes(self.histograms(row));
         }
         self.settled_rows = self.labels.len();
-        let bytes = (self.labels.len() * row_bytes) as u64 + self.histogram_bytes;
+        let bytes = (self.labels.len() * row_bytes) as u64 + self.histogram_bytes + self.built_bytes;
         let held: u64 = self.charges.iter().map(Charge::bytes).sum();
         if bytes <= held {
             return Ok(());
@@ -285,6 +320,10 @@ impl Block {
     pub(crate) fn copy_row(&mut self, other: &Self, row: usize) -> usize {
         self.labels.push(other.labels[row].clone());
         self.drop_name.push(other.drop_name[row]);
+        self.built.push(false);
+        if other.built[row] {
+            self.mark_built(self.labels.len() - 1);
+        }
         self.values.extend_from_slice(other.values(row));
         self.present.extend_from_slice(other.present(row));
         let cells = other.histograms(row);
@@ -301,6 +340,9 @@ impl Block {
         let mut out = Self::new(n_steps);
         for row in 0..self.n_rows() {
             let to = out.push_row(self.labels[row].clone(), self.drop_name[row]);
+            if self.built[row] {
+                out.mark_built(to);
+            }
             match self.cell(row, 0) {
                 Some(Cell::Float(value)) => {
                     out.values_mut(to).fill(value);

@@ -16,6 +16,9 @@ use crate::source::SeriesSource;
 /// A float, and its share of the presence bits, generously.
 const ROW_BYTES_PER_STEP: u64 = 9;
 
+/// Rows whose labels are built between two checks for cancellation.
+pub(crate) const ROWS_PER_CHECK: usize = 128;
+
 /// Two counters.
 const TALLY_BYTES_PER_STEP: u64 = 16;
 
@@ -28,6 +31,17 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) annotations: Annotations,
     pub(crate) held: HeldSamples,
     pub(crate) tally: Tally,
+}
+
+impl EvalContext {
+    /// To be called for each row whose labels were built: charges them and, now and then, looks
+    /// whether the query is to stop.
+    pub(crate) fn pace(&self, block: &mut Block, row: usize) -> Result<(), EvalError> {
+        if row % ROWS_PER_CHECK == 0 {
+            self.cancel.check()?;
+        }
+        Ok(block.settle(&self.budget)?)
+    }
 }
 
 impl Evaluator<'_> {

@@ -13,6 +13,7 @@ use crate::eval::evaluator::Evaluator;
 use crate::eval::grid::Grid;
 use crate::eval::plan::{CallNode, Node, Selector};
 use crate::eval::selector::Take;
+use crate::query::EvalContext;
 
 /// The info metric that is meant if none is named.
 const TARGET_INFO: &str = "target_info";
@@ -104,7 +105,7 @@ impl Evaluator<'_> {
             .map(|row| !wanted.names.iter().all(|matcher| matcher.matches(base.labels(row).metric_name())))
             .collect();
         let infos = self.info_series(&base, &described, &wanted, (at_ms, offset_ms), grid)?;
-        let mut out = enrich(&base, &described, &infos, &wanted)?;
+        let mut out = enrich(&base, &described, &infos, &wanted, self.context)?;
         out.retain_rows(|block, row| !block.row_is_empty(row));
         out.merge_duplicates()?;
         Ok(out)
@@ -196,7 +197,13 @@ impl<'a> InfoIndex<'a> {
     }
 }
 
-fn enrich(base: &Block, described: &[bool], infos: &Block, wanted: &Wanted) -> Result<Block, EvalError> {
+fn enrich(
+    base: &Block,
+    described: &[bool],
+    infos: &Block,
+    wanted: &Wanted,
+    context: &EvalContext,
+) -> Result<Block, EvalError> {
     let index = InfoIndex::new(infos);
     let mut out = Block::new(base.n_steps());
     for step in 0..base.n_steps() {
@@ -209,7 +216,7 @@ fn enrich(base: &Block, described: &[bool], infos: &Block, wanted: &Wanted) -> R
             out.copy_row(base, row);
             continue;
         }
-        enrich_row(&mut out, base, row, &index, wanted)?;
+        enrich_row(&mut out, base, row, &index, wanted, context)?;
     }
     Ok(out)
 }
@@ -221,6 +228,7 @@ fn enrich_row(
     row: usize,
     index: &InfoIndex<'_>,
     wanted: &Wanted,
+    context: &EvalContext,
 ) -> Result<(), EvalError> {
     let labels = base.labels(row);
     let candidates: Vec<&[usize]> = index
@@ -242,7 +250,9 @@ fn enrich_row(
                     None
                 } else {
                     let enriched = enriched_labels(labels, &described_by, index.block, wanted)?;
-                    Some(out.push_row(enriched, base.drop_name(row)))
+                    let to = out.push_built_row(enriched, base.drop_name(row));
+                    context.pace(out, to)?;
+                    Some(to)
                 };
                 rows.insert(described_by, to);
                 to

@@ -11,6 +11,7 @@ use crate::eval::block::{Block, Cell};
 use crate::eval::error::EvalError;
 use crate::eval::matching::{MatchGroups, match_labels, result_labels, rows_by_group};
 use crate::eval::plan::BinaryNode;
+use crate::query::EvalContext;
 
 /// A vector-vector operation under way. The "one" side may not repeat a match group; for
 /// one-to-one matching the "many" side is the left one, and may not either.
@@ -94,12 +95,12 @@ impl<'a> Join<'a> {
         self.many_fill.is_some() || self.one_fill.is_some()
     }
 
-    pub(crate) fn group(&mut self, group: usize) -> Result<(), EvalError> {
+    pub(crate) fn group(&mut self, group: usize, context: &EvalContext) -> Result<(), EvalError> {
         let (many_rows, one_rows) =
             (std::mem::take(&mut self.many_rows[group]), std::mem::take(&mut self.one_rows[group]));
         let one_to_one = self.matching.cardinality == MatchCardinality::OneToOne;
         if one_rows.len() == 1 && !self.fills() && (many_rows.len() == 1 || !one_to_one) {
-            return self.columns(&many_rows, one_rows[0]);
+            return self.columns(&many_rows, one_rows[0], context);
         }
         if many_rows.is_empty() && one_rows.len() < 2 && self.many_fill.is_none() {
             return Ok(());
@@ -107,7 +108,7 @@ impl<'a> Join<'a> {
         if one_rows.is_empty() && self.one_fill.is_none() {
             return Ok(());
         }
-        self.steps(&many_rows, &one_rows)
+        self.steps(&many_rows, &one_rows, context)
     }
 
     fn labels_of(&self, many: &Labels, one: &Labels) -> Labels {
@@ -115,15 +116,21 @@ impl<'a> Join<'a> {
     }
 
     /// Each row of the "many" side with the only row of the "one" side, column by column.
-    fn columns(&mut self, many_rows: &[usize], one_row: usize) -> Result<(), EvalError> {
+    fn columns(
+        &mut self,
+        many_rows: &[usize],
+        one_row: usize,
+        context: &EvalContext,
+    ) -> Result<(), EvalError> {
         // Equal results within a group are an error even where a comparison filters them out.
         let mut taken: HashMap<Labels, Vec<u64>> = HashMap::new();
-        for many_row in many_rows {
+        for (idx, many_row) in many_rows.iter().enumerate() {
+            context.pace(&mut self.out, idx)?;
             let labels = self.labels_of(self.many.labels(*many_row), self.one.labels(one_row));
             if many_rows.len() > 1 {
                 self.check_unique(&mut taken, &labels, *many_row, one_row)?;
             }
-            let row = self.out.push_row(labels, self.node.return_bool);
+            let row = self.out.push_built_row(labels, self.node.return_bool);
             self.places.push((false, *many_row));
             if self.many.histograms(*many_row).is_empty()
                 && self.one.histograms(one_row).is_empty()
@@ -209,9 +216,15 @@ impl<'a> Join<'a> {
     }
 
     /// The general case: finds the partners anew at each step.
-    fn steps(&mut self, many_rows: &[usize], one_rows: &[usize]) -> Result<(), EvalError> {
+    fn steps(
+        &mut self,
+        many_rows: &[usize],
+        one_rows: &[usize],
+        context: &EvalContext,
+    ) -> Result<(), EvalError> {
         let mut rows = ResultRows::default();
         for step in 0..self.out.n_steps() {
+            context.pace(&mut self.out, 0)?;
             let both_sides = bit(&self.many_any, step) && bit(&self.one_any, step);
             if !both_sides && !self.fills() {
                 continue;
@@ -253,7 +266,7 @@ impl<'a> Join<'a> {
             Some(row) => *row,
             None => {
                 let labels = self.pair_labels(many_row, one_row);
-                let row = self.out.push_row(labels, self.node.return_bool);
+                let row = self.out.push_built_row(labels, self.node.return_bool);
                 self.places.push(many_row.map_or((true, one_row.unwrap_or(0)), |many| (false, many)));
                 rows.by_pair.insert((many_row, one_row), row);
                 row

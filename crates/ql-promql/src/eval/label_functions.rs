@@ -42,6 +42,12 @@ fn set_label(block: &mut Block, row: usize, name: &str, value: &str) {
     }
 }
 
+/// The most that a template becomes if every reference in it stands for the whole source.
+fn room_bytes(template: &str, source: &str) -> u64 {
+    let references = template.bytes().filter(|b| *b == b'$').count() as u64;
+    template.len() as u64 + references * source.len() as u64
+}
+
 impl Evaluator<'_> {
     pub(crate) fn label_replace(&mut self, call: &CallNode<'_>, grid: Grid) -> Result<Block, EvalError> {
         let (template, source) = (&text_arg(call, 2)?.value, &text_arg(call, 3)?.value);
@@ -50,9 +56,11 @@ impl Evaluator<'_> {
             EvalError::Execution(format!("invalid regular expression in label_replace(): {pattern}"))
         })?;
         let destination = label_arg(call, 1, "destination")?;
+        let context = self.context;
         let mut block = self.eval(&call.args[0], grid)?;
         for row in 0..block.n_rows() {
             let source = block.labels(row).get(source).unwrap_or("");
+            let _room = context.budget.charge(room_bytes(template, source))?;
             let expanded = regex.captures(source).map(|captures| {
                 let mut value = String::new();
                 captures.expand(template, &mut value);
@@ -61,6 +69,7 @@ impl Evaluator<'_> {
             if let Some(value) = expanded {
                 set_label(&mut block, row, destination, &value);
             }
+            context.pace(&mut block, row)?;
         }
         block.merge_duplicates()?;
         Ok(block)
@@ -73,12 +82,16 @@ impl Evaluator<'_> {
             sources.push(label_arg(call, idx, "source")?);
         }
         let destination = label_arg(call, 1, "destination")?;
+        let context = self.context;
         let mut block = self.eval(&call.args[0], grid)?;
         for row in 0..block.n_rows() {
             let values: Vec<&str> =
                 sources.iter().map(|source| block.labels(row).get(source).unwrap_or("")).collect();
+            let bytes: usize = values.iter().map(|value| value.len() + separator.len()).sum();
+            let _room = context.budget.charge(bytes as u64)?;
             let joined = values.join(separator);
             set_label(&mut block, row, destination, &joined);
+            context.pace(&mut block, row)?;
         }
         block.merge_duplicates()?;
         Ok(block)

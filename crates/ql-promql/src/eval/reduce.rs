@@ -94,7 +94,7 @@ impl<'a> Reducer<'a> {
         };
         let floats = self.groups.labels.len() * self.n_steps * cell_bytes;
         let histograms: usize = self.histograms.values().map(HistogramCell::size_bytes).sum();
-        let bytes = (floats + histograms) as u64;
+        let bytes = (floats + histograms + self.groups.label_bytes) as u64;
         match &mut self.charge {
             None => self.charge = Some(budget.charge(bytes)?),
             Some(charge) => charge.grow(bytes.saturating_sub(charge.bytes()))?,
@@ -190,7 +190,7 @@ impl<'a> Reducer<'a> {
     pub(crate) fn finish(mut self, annotations: &mut Annotations) -> Block {
         let mut out = Block::new(self.n_steps);
         for (labels, drop_name) in self.groups.labels.iter().zip(&self.drop_name) {
-            out.push_row(labels.clone(), *drop_name);
+            out.push_built_row(labels.clone(), *drop_name);
         }
         let op = self.node.op;
         match std::mem::replace(&mut self.floats, FloatCells::Count(Vec::new())) {

@@ -56,6 +56,73 @@ fn memory_is_charged_and_given_back() {
     }
 }
 
+/// A clock that is an hour later each time it is read.
+#[derive(Debug, Default)]
+struct Hurried(std::sync::atomic::AtomicU64);
+
+impl Clock for Hurried {
+    fn now_ms(&self) -> i64 {
+        0
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        self.0.fetch_add(3_600_000_000_000, std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+fn many_series(n: usize) -> MemorySource {
+    let mut source = MemorySource::new();
+    for series in 0..n {
+        let (value, padding) = (series.to_string(), "x".repeat(1000));
+        let pairs = [("__name__", "c"), ("s", value.as_str()), ("pad", padding.as_str())];
+        source.append_float(&labels(&pairs), 0, series as f64, 0);
+    }
+    source.append_float(&labels(&[("__name__", "one"), ("long", &"y".repeat(10_000))]), 0, 1.0, 0);
+    source
+}
+
+#[test]
+fn built_labels_are_charged_and_building_them_can_be_stopped() {
+    const N_SERIES: usize = 2000;
+    let source = many_series(N_SERIES);
+    let replace = format!("label_replace(c, \"z\", \"{}\", \"s\", \"(.*)\")", "$1".repeat(1000));
+    let template = format!("label_replace(c, \"z\", \"{}\", \"pad\", \"(.*)\")", "$1".repeat(20_000));
+    let join = format!("label_join(c, \"z\", \"-\"{})", ", \"pad\"".repeat(4));
+    let run = |query: &str, context: &EvalContext| {
+        let expr = parse(query);
+        evaluate(&EngineOptions::default(), &QueryParams::instant(&expr, 0), &source, context)
+    };
+    for query in [
+        replace.as_str(),
+        template.as_str(),
+        join.as_str(),
+        "count_values without () (\"z\", c)",
+        "c + on () group_left (long) one",
+        "sum by (s, pad) (c)",
+        "quantile by (s, pad) (0.5, c)",
+        "-c",
+    ] {
+        let budget = Budget::new("query", 1 << 20);
+        let context = EvalContext { budget: budget.clone(), ..EvalContext::unbounded() };
+        let error = run(query, &context).unwrap_err();
+        assert!(matches!(error, EvalError::Budget(_)), "{query:.40}: {error}");
+        assert_eq!(budget.used_bytes(), 0, "{query:.40}");
+    }
+    for query in [replace.as_str(), join.as_str(), "count_values without () (\"z\", c)"] {
+        let reads = |timeout_hours: u64| {
+            let clock = Arc::new(Hurried::default());
+            let timeout = Duration::from_secs(3600 * timeout_hours);
+            let cancel = CancelToken::with_timeout(Arc::clone(&clock) as Arc<dyn Clock>, timeout);
+            let outcome = run(query, &EvalContext { cancel, ..EvalContext::unbounded() });
+            (outcome.err(), clock.monotonic_ns() / 3_600_000_000_000)
+        };
+        let (error, checks) = reads(1_000_000);
+        assert_eq!(error, None);
+        assert!(checks >= (N_SERIES / 128) as u64, "{query:.40}: {checks} checks");
+        assert_eq!(reads(checks - 2).0, Some(EvalError::Timeout), "{query:.40}");
+    }
+}
+
 #[test]
 fn too_many_samples_are_refused_in_upstreams_words() {
     let options = EngineOptions { samples_max: 299, ..EngineOptions::default() };
