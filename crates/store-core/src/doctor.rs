@@ -1,7 +1,6 @@
 //! Verifies everything in a store's directory, and rebuilds its catalog from its parts. Reads and
 //! reports; changes something only when told to rebuild.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ use crate::journal::{Journal, JournalOptions, LocalJournal, RecoveryReport, insp
 use crate::part::{PartError, PartReader};
 use crate::part_family::PartFamily;
 use crate::store_dir::{LockedDir, StoreDirError};
+use crate::sweep::{find_orphans, kept_reason, plan_sweep};
 
 /// What is wrong with one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct DoctorReport {
     pub n_blocks: u64,
     pub part_bytes: u64,
     pub n_rows: u64,
-    /// Objects that no commit names: harmless, deleted at the next start.
+    /// Objects that no commit names and whose rows are elsewhere: harmless, deleted at the next start.
     pub orphans: Vec<String>,
     /// Everything that means lost or doubtful rows.
     pub defects: Vec<Defect>,
@@ -63,7 +63,6 @@ pub fn verify(
             Arc::new(CatalogSnapshot::empty())
         }
     };
-    let mut named = BTreeSet::new();
     for part in &view.parts {
         let key = part.key();
         let mut defect = |reason: String| report.defects.push(Defect { object: key.clone(), reason });
@@ -74,10 +73,18 @@ pub fn verify(
             Ok(reader) => verify_part(&reader, families, &mut report),
             Err(e) => defect(e.to_string()),
         }
-        named.insert(key);
     }
-    let objects = blobs.list("parts/")?;
-    report.orphans = objects.into_iter().map(|o| o.key).filter(|key| !named.contains(key)).collect();
+    let record_bytes_max = JournalOptions::default().record_bytes_max;
+    let bounds = crate::journal::bounds(&**vfs, &locked.journal_path(), record_bytes_max)?;
+    let plan = plan_sweep(&blobs, &view, find_orphans(&blobs, &view)?, bounds)?;
+    report.orphans = plan.delete.into_iter().map(|orphan| orphan.key).collect();
+    for orphan in plan.keep {
+        report.defects.push(Defect { reason: kept_reason(&orphan), object: orphan.key });
+    }
+    if let Some(segment) = &report.journal.emptied {
+        let reason = "it holds nothing: it was being created when the power failed, or its records are gone";
+        report.defects.push(Defect { object: format!("journal/{segment}"), reason: reason.to_owned() });
+    }
     Ok(report)
 }
 

@@ -12,7 +12,7 @@ mod recovery;
 mod segment;
 
 pub use local::LocalJournal;
-pub use recovery::{LostRecords, RecoveryReport, TornTail, inspect};
+pub use recovery::{LostRecords, RecoveryReport, TornTail, bounds, inspect};
 
 /// The version of segment headers and records.
 pub const JOURNAL_FORMAT_VERSION: u8 = 1;

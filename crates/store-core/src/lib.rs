@@ -20,6 +20,7 @@ pub mod part_family;
 pub mod plan;
 pub mod snapshot;
 pub mod store_dir;
+pub mod sweep;
 pub mod toy;
 
 pub use blob::{BlobError, BlobMeta, BlobStore, BlobUpload, LocalBlobStore, PutMode};

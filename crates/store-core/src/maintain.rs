@@ -10,9 +10,7 @@ use crate::blob::{BlobError, BlobStore};
 use crate::catalog::{Catalog, CatalogError, CatalogSnapshot, PartKey, ReclaimReport, Txn};
 use crate::part::{OffsetRange, PartError, PartHeader, PartId, PartMeta, PartReader, PartStats, PartWriter};
 use crate::part_family::{FamilyError, MergeContext, PartFamily};
-use crate::plan::{
-    self, CompactionPolicy, MergeTask, Orphan, PartDrop, RetentionPolicy, StoreSize, drop_before_ms,
-};
+use crate::plan::{self, CompactionPolicy, MergeTask, PartDrop, RetentionPolicy, StoreSize, drop_before_ms};
 
 /// What maintenance is to achieve.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -67,11 +65,12 @@ impl MaintainError {
         }
     }
 
-    fn is_corrupt_part(&self) -> bool {
-        matches!(
-            self,
-            Self::Part(PartError::Corrupt(_)) | Self::Family(FamilyError::Part(PartError::Corrupt(_)))
-        )
+    /// The key of the part that is damaged or gone, if that is what went wrong.
+    fn damaged_key(&self) -> Option<&str> {
+        match self {
+            Self::Part(e) | Self::Family(FamilyError::Part(e)) => e.damaged_key(),
+            _ => None,
+        }
     }
 }
 
@@ -94,9 +93,21 @@ impl Maintenance {
         Self { blobs, catalog, families, quarantined: Mutex::new(BTreeSet::new()) }
     }
 
-    /// Parts that no merge touches any more because one of them is corrupt.
+    /// Parts that no merge touches any more because they are damaged.
     pub fn quarantined(&self) -> Vec<PartId> {
         self.quarantined.lock().iter().copied().collect()
+    }
+
+    /// Leaves a damaged input of a failed merge alone from now on; the others may be merged without it.
+    fn quarantine(&self, task: &MergeTask, error: &MaintainError) {
+        let Some(key) = error.damaged_key() else { return };
+        let stem = key.rsplit('/').next().and_then(|name| name.strip_suffix(".part"));
+        let damaged = stem.and_then(PartId::parse).filter(|id| task.inputs.contains(id));
+        let mut quarantined = self.quarantined.lock();
+        match damaged {
+            Some(id) => quarantined.extend([id]),
+            None => quarantined.extend(&task.inputs),
+        }
     }
 
     /// Plans and does everything once: retention, deletions, compaction, and the removal of objects that
@@ -171,9 +182,7 @@ impl Maintenance {
                     }
                 }
                 Err(error) => {
-                    if error.is_corrupt_part() {
-                        self.quarantined.lock().extend(&task.inputs);
-                    }
+                    self.quarantine(task, &error);
                     report.failures.push(error);
                 }
             }
@@ -236,35 +245,6 @@ impl Maintenance {
         self.catalog.commit(Txn { add, remove: task.inputs.clone(), ..Txn::default() })?;
         Ok(())
     }
-
-    /// Deletes the objects below `parts/` that the catalog does not name. Only while nobody writes, such
-    /// as when the store opens. Returns how many.
-    pub fn sweep_orphans(&self) -> Result<u64, MaintainError> {
-        sweep_orphans(&self.blobs, &self.catalog.snapshot())
-    }
-}
-
-/// See [`Maintenance::sweep_orphans`].
-pub fn sweep_orphans(blobs: &Arc<dyn BlobStore>, view: &CatalogSnapshot) -> Result<u64, MaintainError> {
-    let named: BTreeSet<String> = view.parts.iter().map(|p| p.key()).collect();
-    let mut found = Vec::new();
-    for object in blobs.list("parts/")? {
-        if named.contains(&object.key) {
-            continue;
-        }
-        let footer = PartReader::open(blobs, &object.key).map(|part| part.footer().clone());
-        let (id, replaces) = match footer {
-            Ok(footer) => (Some(footer.meta.id), footer.replaces),
-            Err(PartError::Blob(e)) => return Err(e.into()),
-            Err(_) => (None, Vec::new()),
-        };
-        found.push(Orphan { key: object.key, id, replaces });
-    }
-    let orphans = plan::orphans(found, view);
-    for orphan in &orphans {
-        blobs.delete(&orphan.key)?;
-    }
-    Ok(orphans.len() as u64)
 }
 
 fn find(view: &CatalogSnapshot, id: PartId) -> Result<Arc<PartMeta>, MaintainError> {

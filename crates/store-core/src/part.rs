@@ -102,6 +102,15 @@ pub enum PartError {
 }
 
 impl PartError {
+    /// The key of the part, when it is damaged or gone rather than unreachable for now.
+    pub fn damaged_key(&self) -> Option<&str> {
+        match self {
+            Self::Corrupt(corrupt) => Some(&corrupt.key),
+            Self::Blob(BlobError::NotFound { key }) => Some(key),
+            _ => None,
+        }
+    }
+
     /// For families: a block whose checksum holds but whose content makes no sense.
     pub fn corrupt_block(key: &str, block: &BlockRef, error: &FieldError) -> Self {
         let place = format!("block of kind {}", block.kind);

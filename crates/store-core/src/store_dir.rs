@@ -6,9 +6,10 @@ use std::sync::Arc;
 use vfs::{Publish, Vfs, VfsError, VfsErrorKind, VfsLock};
 
 use crate::blob::{BlobError, LocalBlobStore};
-use crate::catalog::{Catalog, CatalogError, LocalCatalog};
+use crate::catalog::{Catalog, CatalogError, LocalCatalog, rebuild};
 use crate::journal::{JournalError, JournalOptions, LocalJournal};
-use crate::maintain::{MaintainError, sweep_orphans};
+use crate::plan::OrphanPlan;
+use crate::sweep::{find_orphans, kept_reason, plan_sweep};
 
 /// The version of the layout of a store's directory.
 pub const LAYOUT_VERSION: u32 = 1;
@@ -39,8 +40,6 @@ pub enum StoreDirError {
     Journal(#[from] JournalError),
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    #[error(transparent)]
-    Maintain(#[from] MaintainError),
 }
 
 impl StoreDirError {
@@ -50,7 +49,6 @@ impl StoreDirError {
             Self::Blob(e) => e.is_no_space(),
             Self::Journal(e) => e.is_no_space(),
             Self::Catalog(e) => e.is_no_space(),
-            Self::Maintain(e) => e.is_no_space(),
             Self::NotAStore { .. }
             | Self::InUse { .. }
             | Self::NewerVersion { .. }
@@ -139,22 +137,62 @@ pub struct StoreDir {
     pub catalog: Arc<LocalCatalog>,
     /// Objects that a crash had left without a commit, deleted on opening.
     pub n_orphans: u64,
+    /// What opening found wrong with the catalog and the parts beside it, one sentence each.
+    pub problems: Vec<String>,
     dir: LockedDir,
+}
+
+/// Decides about the objects that the catalog does not name. Parts without any catalog mean that it was
+/// lost: it is made again from them.
+fn settle_orphans(
+    locked: &LockedDir,
+    blobs: &Arc<dyn crate::BlobStore>,
+    mut catalog: Arc<LocalCatalog>,
+    options: &JournalOptions,
+) -> Result<(Arc<LocalCatalog>, OrphanPlan, Vec<String>), StoreDirError> {
+    let mut problems = Vec::new();
+    let mut view = catalog.snapshot();
+    let mut found = find_orphans(blobs, &view)?;
+    if found.is_empty() {
+        return Ok((catalog, OrphanPlan::default(), problems));
+    }
+    let bounds = crate::journal::bounds(&**locked.vfs(), &locked.journal_path(), options.record_bytes_max)?;
+    let mut plan = plan_sweep(blobs, &view, found, bounds)?;
+    if view.version == 0 && !plan.keep.is_empty() {
+        let (_, report) = rebuild(blobs, bounds)?;
+        problems.push(format!(
+            "the catalog was lost: it was rebuilt from {} parts with {} rows and {} deletions; deletions \
+             whose tombstones are lost too may have come back",
+            report.n_parts, report.n_rows, report.n_tombstones
+        ));
+        catalog = Arc::new(LocalCatalog::open(Arc::clone(blobs))?);
+        view = catalog.snapshot();
+        found = find_orphans(blobs, &view)?;
+        plan = plan_sweep(blobs, &view, found, bounds)?;
+    }
+    problems.extend(plan.keep.iter().map(|o| format!("{} is kept: {}", o.key, kept_reason(o))));
+    Ok((catalog, plan, problems))
 }
 
 impl StoreDir {
     /// Locks and opens a store: its catalog, then its journal from what the catalog has committed, and
-    /// deletes the objects that no commit names. `options.start_at` is replaced.
+    /// deletes the objects that no commit names and whose rows are elsewhere; others are kept and reported. `options.start_at` is replaced.
     pub fn open(vfs: Arc<dyn Vfs>, dir: &Path, mut options: JournalOptions) -> Result<Self, StoreDirError> {
         let locked = LockedDir::open(Arc::clone(&vfs), dir)?;
         let blobs = Arc::new(LocalBlobStore::open(Arc::clone(&vfs), dir)?);
         let objects: Arc<dyn crate::BlobStore> = Arc::clone(&blobs) as _;
         let catalog = Arc::new(LocalCatalog::open(Arc::clone(&objects))?);
-        let view = catalog.snapshot();
-        options.start_at = view.committed;
+        let (catalog, plan, problems) = settle_orphans(&locked, &objects, catalog, &options)?;
+        options.start_at = catalog.snapshot().committed;
+        // A cut that is kept had these offsets: they are not given again.
+        let kept_ends = plan.keep.iter().filter_map(|orphan| orphan.cut).map(|(_, offsets)| offsets.end);
+        options.start_at = kept_ends.fold(options.start_at, Ord::max);
         let journal = Arc::new(LocalJournal::open(vfs, &locked.journal_path(), options)?);
-        let n_orphans = sweep_orphans(&objects, &view)?;
-        Ok(Self { journal, blobs, catalog, n_orphans, dir: locked })
+        for orphan in &plan.delete {
+            objects.delete(&orphan.key)?;
+        }
+        let n_orphans = plan.delete.len() as u64;
+        Ok(Self { journal, blobs, catalog, n_orphans, problems, dir: locked })
     }
 
     pub fn path(&self) -> &Path {

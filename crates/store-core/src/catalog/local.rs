@@ -1,19 +1,21 @@
 //! The catalog as objects: `catalog/commit/<n>`, put with "create only", and every so often
 //! `catalog/checkpoint/<n>`, the whole view.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use super::log::{
-    CHECKPOINT_PREFIX, COMMIT_PREFIX, checkpoint_key, commit_key, decode_checkpoint, decode_commit,
-    encode_checkpoint, encode_commit, version_of,
+    CHECKPOINT_PREFIX, COMMIT_PREFIX, TOMBSTONE_PREFIX, checkpoint_key, commit_key, decode_checkpoint,
+    decode_commit, decode_stored_tombstone, encode_checkpoint, encode_commit, encode_stored_tombstone,
+    tombstone_key, version_of,
 };
 use super::state::apply;
-use super::{Catalog, CatalogError, CatalogSnapshot, PartKey, ReclaimReport, Txn};
+use super::{Catalog, CatalogError, CatalogSnapshot, PartKey, ReclaimReport, Tombstone, Txn};
 use crate::blob::{BlobError, BlobStore, PutMode};
 use crate::journal::Offset;
-use crate::part::PartMeta;
+use crate::part::{PartId, PartMeta};
 
 /// A checkpoint is written after this many commits.
 pub(super) const COMMITS_PER_CHECKPOINT: u64 = 64;
@@ -93,6 +95,7 @@ impl LocalCatalog {
         prefix: &str,
         view: &CatalogSnapshot,
     ) -> Result<(), BlobError> {
+        put_tombstones(blobs, prefix, view.tombstones.iter())?;
         let key = format!("{prefix}{}", checkpoint_key(view.version));
         blobs.put(&key, &encode_checkpoint(view), PutMode::Overwrite)
     }
@@ -109,6 +112,9 @@ impl LocalCatalog {
         }
         let (view, removed) = apply(&state.view, txn)?;
         let bytes = encode_commit(view.version, txn);
+        // Beside the log, so that a rebuild without it knows what was deleted.
+        let is_new = |t: &&Arc<Tombstone>| t.seq > state.view.tombstone_seq;
+        put_tombstones(&*self.blobs, "", view.tombstones.iter().filter(is_new))?;
         match self.put_commit(&commit_key(view.version), &bytes, txn) {
             Ok(()) => {}
             Err(BlobError::AlreadyExists { key }) => return self.settle(state, &key, txn),
@@ -117,6 +123,10 @@ impl LocalCatalog {
         let view = Arc::new(view);
         state.view = Arc::clone(&view);
         state.removed.extend(removed);
+        for seq in &txn.drop_tombstones {
+            // One that stays does no harm: its work is done in every part that it is about.
+            let _ = self.blobs.delete(&tombstone_key(*seq));
+        }
         if view.version - state.checkpoint >= COMMITS_PER_CHECKPOINT {
             // The commit stands without it; the next commit tries again.
             let _ = self.checkpoint(state);
@@ -167,8 +177,40 @@ impl LocalCatalog {
     }
 }
 
+/// The parts that the commits which still exist have removed. What cannot be read proves nothing.
+pub fn removed_in_log(blobs: &dyn BlobStore) -> Result<BTreeSet<PartId>, BlobError> {
+    let mut removed = BTreeSet::new();
+    for object in blobs.list(COMMIT_PREFIX)? {
+        if let Ok((_, txn)) = decode_commit(&object.key, &blobs.get(&object.key)?) {
+            removed.extend(txn.remove);
+        }
+    }
+    Ok(removed)
+}
+
+/// Every tombstone that has an object of its own and is readable.
+pub(super) fn stored_tombstones(blobs: &dyn BlobStore) -> Result<Vec<Tombstone>, BlobError> {
+    let mut found = Vec::new();
+    for object in blobs.list(TOMBSTONE_PREFIX)? {
+        found.extend(decode_stored_tombstone(&object.key, &blobs.get(&object.key)?));
+    }
+    Ok(found)
+}
+
+fn put_tombstones<'a>(
+    blobs: &dyn BlobStore,
+    prefix: &str,
+    tombstones: impl Iterator<Item = &'a Arc<Tombstone>>,
+) -> Result<(), BlobError> {
+    for t in tombstones {
+        let key = format!("{prefix}{}", tombstone_key(t.seq));
+        blobs.put(&key, &encode_stored_tombstone(t), PutMode::Overwrite)?;
+    }
+    Ok(())
+}
+
 /// The view that the objects describe, and the version of its checkpoint.
-fn load(blobs: &dyn BlobStore) -> Result<(CatalogSnapshot, u64), CatalogError> {
+pub(super) fn load(blobs: &dyn BlobStore) -> Result<(CatalogSnapshot, u64), CatalogError> {
     let mut view = CatalogSnapshot::empty();
     let mut unreadable = None;
     for object in blobs.list(CHECKPOINT_PREFIX)?.iter().rev() {

@@ -19,6 +19,14 @@ const CHECKPOINT_MAGIC: &[u8; 8] = b"SXTCHKPT";
 pub(super) const COMMIT_PREFIX: &str = "catalog/commit/";
 pub(super) const CHECKPOINT_PREFIX: &str = "catalog/checkpoint/";
 
+pub(super) const TOMBSTONE_PREFIX: &str = "tombstones/";
+
+const TOMBSTONE_MAGIC: &[u8; 8] = b"SXTTOMBS";
+
+pub(super) fn tombstone_key(seq: u64) -> String {
+    format!("{TOMBSTONE_PREFIX}{seq:020}")
+}
+
 pub(super) fn commit_key(version: u64) -> String {
     format!("{COMMIT_PREFIX}{version:020}")
 }
@@ -119,6 +127,33 @@ pub(super) fn decode_commit(key: &str, bytes: &[u8]) -> Result<(u64, Txn), Catal
     Ok(commit)
 }
 
+fn write_numbered(w: &mut FieldWriter, t: &Tombstone) {
+    w.u64(t.seq);
+    let (tenant, family) = (t.tenant.clone(), t.family.clone());
+    let selector = t.selector.clone();
+    write_tombstone(w, &NewTombstone { tenant, family, time: t.time, before: t.before, selector });
+}
+
+fn numbered(seq: u64, t: NewTombstone) -> Tombstone {
+    let NewTombstone { tenant, family, time, before, selector } = t;
+    Tombstone { seq, tenant, family, time, before, selector }
+}
+
+/// A tombstone as an object of its own: what a rebuild reads when the log is lost.
+pub(super) fn encode_stored_tombstone(t: &Tombstone) -> Vec<u8> {
+    let mut w = FieldWriter::new();
+    write_numbered(&mut w, t);
+    frame(TOMBSTONE_MAGIC, CATALOG_FORMAT_VERSION, w.as_slice())
+}
+
+pub(super) fn decode_stored_tombstone(key: &str, bytes: &[u8]) -> Option<Tombstone> {
+    let mut r = FieldReader::new(opened(TOMBSTONE_MAGIC, key, bytes).ok()?);
+    let seq = r.u64().ok()?;
+    let tombstone = read_tombstone(&mut r).ok()?;
+    r.finish().ok()?;
+    Some(numbered(seq, tombstone))
+}
+
 pub(super) fn encode_checkpoint(view: &CatalogSnapshot) -> Vec<u8> {
     let mut w = FieldWriter::new();
     w.u64(view.version);
@@ -130,10 +165,7 @@ pub(super) fn encode_checkpoint(view: &CatalogSnapshot) -> Vec<u8> {
     }
     w.count(view.tombstones.len());
     for t in &view.tombstones {
-        w.u64(t.seq);
-        let (tenant, family) = (t.tenant.clone(), t.family.clone());
-        let selector = t.selector.clone();
-        write_tombstone(&mut w, &NewTombstone { tenant, family, time: t.time, before: t.before, selector });
+        write_numbered(&mut w, t);
     }
     frame(CHECKPOINT_MAGIC, CATALOG_FORMAT_VERSION, w.as_slice())
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::local::{load, stored_tombstones};
 use super::log::{CHECKPOINT_PREFIX, COMMIT_PREFIX, version_of};
 use super::state::sort_parts;
 use super::{CatalogError, CatalogSnapshot, LocalCatalog};
 use crate::blob::BlobStore;
 use crate::journal::Offset;
-use crate::part::{PartError, PartFooter, PartId, PartReader};
+use crate::part::{PartError, PartFooter, PartId, PartMeta, PartReader};
 
 /// What the journal still holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,12 +31,19 @@ pub struct RebuildReport {
     pub in_journal: Vec<PartId>,
     /// Outputs of interrupted merges; their rows are in the inputs.
     pub unfinished: Vec<PartId>,
-    /// Objects that could not be read, with the reason.
+    /// Deletions that are not carried out yet and stay in force.
+    pub n_tombstones: u64,
+    /// Whether an older catalog was readable: without one, deletions from before tombstones had objects
+    /// of their own may come back.
+    pub had_catalog: bool,
+    /// Objects that could not be read, with the reason. They stay where they are.
     pub unreadable: Vec<(String, String)>,
 }
 
 /// Reads the footer of every part, decides which of them were visible, and replaces the commit log by
-/// one checkpoint. Tombstones that were not yet applied are forgotten: what they hid comes back.
+/// one checkpoint. Deletions are taken from the old catalog if it is readable, and from the objects that
+/// were put beside it. A part whose footer is unreadable stays where it is, and in the catalog if the old
+/// one tells what it was.
 pub fn rebuild(
     blobs: &Arc<dyn BlobStore>,
     journal: Option<JournalBounds>,
@@ -50,12 +58,29 @@ pub fn rebuild(
             Err(e) => report.unreadable.push((object.key, e.to_string())),
         }
     }
+    let known = load(&**blobs).map(|(view, _)| view).unwrap_or_else(|_| CatalogSnapshot::empty());
+    report.had_catalog = known.version > 0;
     let mut view = decide(footers, journal, &mut report);
-    let mut old = blobs.list(COMMIT_PREFIX)?;
-    old.extend(blobs.list(CHECKPOINT_PREFIX)?);
+    let is_unreadable = |p: &&Arc<PartMeta>| report.unreadable.iter().any(|(key, _)| *key == p.key());
+    view.parts.extend(known.parts.iter().filter(is_unreadable).map(Arc::clone));
+    sort_parts(&mut view.parts);
+    view.tombstones.clone_from(&known.tombstones);
+    for stored in stored_tombstones(&**blobs)? {
+        if !view.tombstones.iter().any(|t| t.seq == stored.seq) {
+            view.tombstones.push(Arc::new(stored));
+        }
+    }
+    view.tombstones.sort_by_key(|t| t.seq);
+    report.n_tombstones = view.tombstones.len() as u64;
+    let newest = view.tombstones.last().map_or(0, |t| t.seq).max(known.tombstone_seq);
+    view.tombstone_seq = view.tombstone_seq.max(newest);
+    let old = blobs.list(CHECKPOINT_PREFIX)?;
+    let commits = blobs.list(COMMIT_PREFIX)?;
     // Later than anything in the old log, so that nothing of it can be mistaken for a continuation.
-    view.version = 1 + old.iter().filter_map(|object| version_of(&object.key)).max().unwrap_or(0);
+    view.version =
+        1 + old.iter().chain(&commits).filter_map(|object| version_of(&object.key)).max().unwrap_or(0);
     LocalCatalog::write_checkpoint(&**blobs, "", &view)?;
+    // The commits stay for a while: they prove which parts were removed.
     for object in old {
         blobs.delete(&object.key)?;
     }

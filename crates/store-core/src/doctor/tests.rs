@@ -128,6 +128,100 @@ fn a_catalog_is_rebuilt_from_the_parts_alone() {
     assert_eq!(store.journal.append(b"x"), Ok(Offset(2)));
 }
 
+fn remove_all(vfs: &MemVfs, prefix: &str) {
+    for (path, _) in vfs.files() {
+        if path.starts_with(prefix) {
+            vfs.remove(&path).unwrap();
+        }
+    }
+}
+
+/// The journal's segments are gone too, so that only the parts have the rows.
+fn without_journal() -> MemVfs {
+    let vfs = filled();
+    remove_all(&vfs, "data/journal");
+    vfs
+}
+
+#[test]
+fn a_lost_catalog_costs_no_part() {
+    let vfs = without_journal();
+    remove_all(&vfs, "data/catalog");
+    let report = verify(&vfs);
+    assert_eq!((report.is_healthy(), report.defects.len(), report.orphans.len()), (false, 2, 0));
+    let store = open(&vfs);
+    assert_eq!((store.catalog.snapshot().parts.len(), store.n_orphans), (2, 0));
+    assert!(store.problems[0].contains("catalog was lost"), "{:?}", store.problems);
+    drop(store);
+    assert!(verify(&vfs).is_healthy());
+    assert_eq!(open(&vfs).problems, Vec::<String>::new());
+}
+
+#[test]
+fn a_lost_newest_commit_is_noticed_and_its_part_kept() {
+    let vfs = without_journal();
+    vfs.remove(&Path::new(DIR).join("catalog/commit/00000000000000000002")).unwrap();
+    let report = verify(&vfs);
+    assert_eq!((report.is_healthy(), report.defects.len()), (false, 1), "{report:?}");
+    let store = open(&vfs);
+    assert!(store.problems[0].contains("--rebuild-catalog"), "{:?}", store.problems);
+    drop(store);
+    rebuild_catalog(&shared(&vfs), Path::new(DIR)).unwrap();
+    assert_eq!(open(&vfs).catalog.snapshot().parts.len(), 2);
+}
+
+#[test]
+fn an_unreadable_part_survives_a_rebuild() {
+    let check = |with_catalog: bool, n_parts: usize| {
+        let vfs = without_journal();
+        let path = part_path(&vfs);
+        vfs.flip_bit(&path, 60 * 8).unwrap();
+        if !with_catalog {
+            remove_all(&vfs, "data/catalog");
+        }
+        let report = rebuild_catalog(&shared(&vfs), Path::new(DIR)).unwrap();
+        assert_eq!(report.unreadable.len(), 1);
+        assert!(!verify(&vfs).is_healthy());
+        assert_eq!(open(&vfs).catalog.snapshot().parts.len(), n_parts);
+        assert!(vfs.exists(&path).unwrap());
+    };
+    check(true, 2);
+    check(false, 1);
+}
+
+#[test]
+fn deletions_survive_the_loss_of_the_catalog() {
+    let vfs = without_journal();
+    let store = open(&vfs);
+    let tombstone = crate::catalog::NewTombstone {
+        tenant: TenantId::anonymous(),
+        family: "toy".to_owned(),
+        time: crate::part::TimeRange::ALL,
+        before: Offset(2),
+        selector: vec![0],
+    };
+    let txn = Txn { add_tombstones: vec![tombstone], ..Txn::default() };
+    let before = store.catalog.commit(txn).unwrap();
+    drop(store);
+    remove_all(&vfs, "data/catalog");
+    let report = rebuild_catalog(&shared(&vfs), Path::new(DIR)).unwrap();
+    assert_eq!((report.n_tombstones, report.had_catalog), (1, false));
+    let store = open(&vfs);
+    assert_eq!(store.catalog.snapshot().tombstones, before.tombstones);
+    store.catalog.commit(Txn { drop_tombstones: vec![1], ..Txn::default() }).unwrap();
+    assert!(store.blobs.list("tombstones/").unwrap().is_empty());
+}
+
+#[test]
+fn an_emptied_segment_is_noticed() {
+    let vfs = filled();
+    let journal = vfs.files().into_iter().find(|(path, _)| path.starts_with("data/journal")).unwrap().0;
+    vfs.open_append(&journal).unwrap().truncate(0).unwrap();
+    let report = verify(&vfs);
+    assert!(report.journal.emptied.is_some() && !report.is_healthy(), "{report:?}");
+    assert!(open(&vfs).journal.recovery().emptied.is_some());
+}
+
 #[test]
 fn a_snapshot_opens_as_a_store_and_outlives_the_original() {
     let vfs = filled();

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use vfs::Vfs;
 
+use crate::catalog::JournalBounds;
+
 use super::segment::{Damage, Scan, SegmentHeader, parse_file_name, scan};
 use super::{JournalError, Offset};
 
@@ -36,6 +38,9 @@ pub struct RecoveryReport {
     pub len_bytes: u64,
     pub torn: Option<TornTail>,
     pub lost: Vec<LostRecords>,
+    /// The last segment, when it holds nothing, not even a header: it was being created when the power
+    /// failed, or its records are gone.
+    pub emptied: Option<String>,
     /// Segments whose header is damaged; their records were read all the same.
     pub damaged_headers: Vec<String>,
 }
@@ -95,6 +100,9 @@ pub(super) fn find(vfs: &dyn Vfs, dir: &Path, record_bytes_max: usize) -> Result
         // The power may fail while a segment is created: no header, and so no record either.
         let unfinished = is_last && header.is_none() && scanned.n_records == 0;
         found.ends_unfinished = unfinished;
+        if unfinished {
+            found.report.emptied = Some(name.clone());
+        }
         if header.is_none() && !unfinished {
             found.report.damaged_headers.push(name.clone());
         }
@@ -167,4 +175,22 @@ fn finish_last(found: &mut Found, name: String, scan: &Scan) {
 /// Reads every record of the journal in `dir` and reports, changing nothing.
 pub fn inspect(vfs: &dyn Vfs, dir: &Path, record_bytes_max: usize) -> Result<RecoveryReport, JournalError> {
     Ok(find(vfs, dir, record_bytes_max)?.report)
+}
+
+/// What the journal in `dir` holds, read without changing anything; `None` when it holds nothing, or when
+/// acknowledged records are missing from it, so that it proves nothing.
+pub fn bounds(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    record_bytes_max: usize,
+) -> Result<Option<JournalBounds>, JournalError> {
+    if !vfs.exists(dir)? {
+        return Ok(None);
+    }
+    let found = find(vfs, dir, record_bytes_max)?;
+    let (Some(first), Some(incarnation)) = (found.segments.first(), found.incarnation) else {
+        return Ok(None);
+    };
+    let bounds = JournalBounds { incarnation, start: first.base, end: found.end };
+    Ok(found.report.is_clean().then_some(bounds))
 }

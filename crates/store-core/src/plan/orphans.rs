@@ -1,27 +1,91 @@
 //! Which objects below `parts/` nobody needs: left by a crash between a put and its commit, or between
-//! a commit and its deletions.
+//! a commit and its deletions. An object is given up only when its rows are proven to be elsewhere, or
+//! to have been removed: a catalog that lost commits must not cost the parts that they named.
 
 use std::collections::BTreeSet;
 
-use crate::catalog::CatalogSnapshot;
-use crate::part::{PartId, PartMeta};
+use crate::catalog::{CatalogSnapshot, JournalBounds};
+use crate::part::{OffsetRange, PartId};
 
 /// A part object as the sweep finds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Orphan {
     pub key: String,
-    /// From the footer; `None` when it cannot be read.
+    /// From the key; `None` when it names none.
     pub id: Option<PartId>,
     pub replaces: Vec<PartId>,
+    /// The incarnation and the offsets of a cut; `None` for merged and unreadable parts.
+    pub cut: Option<(u64, OffsetRange)>,
+    /// Why it cannot be read, if so.
+    pub unreadable: Option<String>,
 }
 
-/// The objects among `found` that the catalog does not name, in an order of deletion that is safe to
-/// interrupt: a part goes only after those that it replaced, so that a rebuild never takes an ancestor
-/// for a part in its own right. Only for a store that nobody writes to, such as one that is opening.
-pub fn orphans(found: Vec<Orphan>, view: &CatalogSnapshot) -> Vec<Orphan> {
-    let named: BTreeSet<String> = view.parts.iter().map(|p: &std::sync::Arc<PartMeta>| p.key()).collect();
+/// What is known about rows outside of the orphans.
+#[derive(Debug, Clone, Copy)]
+pub struct Evidence<'a> {
+    pub view: &'a CatalogSnapshot,
+    /// Parts that a commit removed, or that a visible part replaces.
+    pub removed: &'a BTreeSet<PartId>,
+    /// Visible parts whose objects open.
+    pub present: &'a BTreeSet<PartId>,
+    /// What an undamaged journal holds.
+    pub journal: Option<JournalBounds>,
+}
+
+/// See [`orphans`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OrphanPlan {
+    /// In an order of deletion that is safe to interrupt: a part goes only after those that it
+    /// replaced, so that a rebuild never takes an ancestor for a part in its own right.
+    pub delete: Vec<Orphan>,
+    /// Nothing proves that the rows of these are elsewhere.
+    pub keep: Vec<Orphan>,
+}
+
+/// Decides about the objects among `found` that the catalog does not name. Only for a store that nobody
+/// writes to, such as one that is opening.
+pub fn orphans(found: Vec<Orphan>, evidence: Evidence<'_>) -> OrphanPlan {
+    let named: BTreeSet<String> = evidence.view.parts.iter().map(|p| p.key()).collect();
     let mut left: Vec<Orphan> = found.into_iter().filter(|o| !named.contains(&o.key)).collect();
     left.sort_by(|a, b| a.key.cmp(&b.key));
+    let removed = with_ancestors(&left, evidence.removed);
+    let is_spare = |o: &Orphan| is_spare(o, &removed, evidence);
+    let (delete, keep) = left.into_iter().partition(is_spare);
+    OrphanPlan { delete: in_order(delete), keep }
+}
+
+/// What a removed part replaced was removed before it.
+fn with_ancestors(orphans: &[Orphan], removed: &BTreeSet<PartId>) -> BTreeSet<PartId> {
+    let mut all = removed.clone();
+    loop {
+        let n_before = all.len();
+        for orphan in orphans {
+            if orphan.id.is_some_and(|id| all.contains(&id)) {
+                all.extend(&orphan.replaces);
+            }
+        }
+        if all.len() == n_before {
+            return all;
+        }
+    }
+}
+
+fn is_spare(orphan: &Orphan, removed: &BTreeSet<PartId>, evidence: Evidence<'_>) -> bool {
+    if orphan.id.is_some_and(|id| removed.contains(&id)) {
+        return true;
+    }
+    // A merge that was not committed: its inputs have the rows.
+    if !orphan.replaces.is_empty() {
+        return orphan.replaces.iter().all(|id| evidence.present.contains(id) || removed.contains(id));
+    }
+    // A cut that was not committed: the journal has the rows, and they will be replayed.
+    let (Some((incarnation, offsets)), Some(journal)) = (orphan.cut, evidence.journal) else { return false };
+    incarnation == journal.incarnation
+        && offsets.start >= journal.start.max(evidence.view.committed)
+        && offsets.end <= journal.end
+}
+
+fn in_order(mut left: Vec<Orphan>) -> Vec<Orphan> {
     let mut ordered = Vec::with_capacity(left.len());
     while !left.is_empty() {
         let ids: BTreeSet<PartId> = left.iter().filter_map(|o| o.id).collect();

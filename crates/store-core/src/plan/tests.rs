@@ -207,16 +207,23 @@ fn orphans_go_in_an_order_that_may_be_interrupted() {
         key: PartMeta::key_of("toy", &TenantId::anonymous(), PartId(u128::from(n))),
         id: Some(PartId(u128::from(n))),
         replaces: replaces.iter().map(|n| PartId(u128::from(*n))).collect(),
+        cut: None,
+        unreadable: None,
     };
-    let check = |found: &[Orphan], expected: &[u64]| {
+    let check_both = |found: &[Orphan], expected: &[u64], kept: &[u64]| {
         let parts = parts(&[(9, 0, 0, 1, 1)]);
         let view = CatalogSnapshot { parts, ..CatalogSnapshot::empty() };
-        let ordered = orphans(found.to_vec(), &view);
-        assert_eq!(
-            ordered.iter().filter_map(|o| o.id).map(|id| numbers(&[id])[0]).collect::<Vec<_>>(),
-            expected
-        );
+        let (removed, present) = (BTreeSet::from([PartId(1)]), BTreeSet::from([PartId(9)]));
+        let evidence = Evidence { view: &view, removed: &removed, present: &present, journal: None };
+        let plan = orphans(found.to_vec(), evidence);
+        let ids = |orphans: &[Orphan]| {
+            orphans.iter().filter_map(|o| o.id).map(|id| numbers(&[id])[0]).collect::<Vec<_>>()
+        };
+        assert_eq!((ids(&plan.delete), ids(&plan.keep)), (expected.to_vec(), kept.to_vec()));
     };
+    let check = |found: &[Orphan], expected: &[u64]| check_both(found, expected, &[]);
+    // Nothing says where the rows of 5 are; those of 6 are in 9; one input of 7 is gone.
+    check_both(&[orphan(5, &[]), orphan(6, &[9]), orphan(7, &[8, 9])], &[6], &[5, 7]);
     check(&[], &[]);
     check(&[orphan(9, &[])], &[]);
     check(&[orphan(1, &[2]), orphan(2, &[3]), orphan(3, &[]), orphan(9, &[])], &[3, 2, 1]);

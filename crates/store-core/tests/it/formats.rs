@@ -52,6 +52,8 @@ fn blobs(vfs: &MemVfs) -> Arc<dyn BlobStore> {
 fn check_same_bytes(written: &MemVfs, format: &str) {
     let (mut now, mut then) = (Vec::new(), Vec::new());
     files_below(written, Path::new("d"), Path::new("d"), &mut now);
+    // Copies of tombstones beside the catalog came later than the fixtures.
+    now.retain(|(path, _)| !path.starts_with("tombstones"));
     files_below(&fixture(format), Path::new("d"), Path::new("d"), &mut then);
     assert_eq!(now, then, "{format}: bytes differ from the released format");
 }
