@@ -1,8 +1,10 @@
 //! The way of alerts to external Alertmanagers: labels added and rewritten, one bounded queue per
 //! Alertmanager, batches out, results in. The caller discovers the Alertmanagers and does the HTTP.
 //!
-//! A batch that fails is dropped and counted, not tried again: rules send every active alert anew
-//! after the resend delay, so a retry would only bring old news late.
+//! A batch that an Alertmanager could not take goes back to the front of its queue and is tried
+//! again after a pause that doubles; in the meantime newer states of its alerts take the place of
+//! those that wait. What an Alertmanager refuses for good, and alerts that ended long ago, are
+//! dropped and counted.
 
 mod endpoint;
 mod payload;
@@ -52,7 +54,10 @@ pub struct SetConfig {
 pub enum SendOutcome {
     /// Any status 2xx.
     Accepted,
-    Failed,
+    /// No answer, a status 5xx or 429: another try may succeed.
+    Retry,
+    /// Any other answer: the same batch would be refused again.
+    Rejected,
 }
 
 #[derive(Debug)]
@@ -163,7 +168,7 @@ impl Notifier {
                 relabelled.iter().filter_map(rewrite).collect()
             };
             for endpoint in set.endpoints.values_mut() {
-                endpoint.add(&for_set, self.options.queue_capacity);
+                endpoint.add(for_set.clone(), self.options.queue_capacity);
             }
         }
     }
@@ -177,22 +182,36 @@ impl Notifier {
         known.chain(&mut self.leaving).find(|endpoint| endpoint.id == id)
     }
 
-    /// The Alertmanagers that have alerts waiting and none on the way.
-    pub fn ready(&self) -> Vec<EndpointId> {
-        self.endpoints().filter(|endpoint| endpoint.is_ready()).map(|endpoint| endpoint.id).collect()
+    /// The Alertmanagers that have alerts waiting, none on the way and no pause to keep.
+    pub fn ready(&self, now_ms: i64) -> Vec<EndpointId> {
+        self.endpoints().filter(|e| e.is_ready(now_ms)).map(|endpoint| endpoint.id).collect()
+    }
+
+    /// When the next pause after a failure ends, in Unix milliseconds; perhaps in the past. `None`
+    /// if no Alertmanager is being paused for.
+    pub fn next_due_ms(&self) -> Option<i64> {
+        self.endpoints().filter_map(Endpoint::due_ms).min()
     }
 
     /// Takes the next batch for one Alertmanager. Each must be answered by [`Notifier::on_result`]
-    /// before there is another.
-    pub fn next_batch(&mut self, id: EndpointId) -> Option<Batch> {
+    /// before there is another. `None` also if all that waited had ended long ago.
+    pub fn next_batch(&mut self, id: EndpointId, now_ms: i64) -> Option<Batch> {
         let batch_max = self.options.batch_max;
-        self.endpoint_mut(id)?.next_batch(batch_max)
+        let batch = self.endpoint_mut(id)?.next_batch(batch_max, now_ms);
+        self.leaving.retain(|endpoint| !endpoint.is_idle());
+        batch
     }
 
     /// Takes the end of the batch that was on the way.
-    pub fn on_result(&mut self, id: EndpointId, outcome: SendOutcome) {
+    pub fn on_result(&mut self, id: EndpointId, outcome: SendOutcome, now_ms: i64) {
+        let capacity = self.options.queue_capacity;
+        let drains = !self.stopping || self.options.drain_on_shutdown;
         if let Some(endpoint) = self.endpoint_mut(id) {
-            endpoint.on_result(outcome);
+            endpoint.on_result(outcome, now_ms, capacity);
+            // An Alertmanager that is gone and fails will not come back.
+            if !drains || (endpoint.leaving && outcome == SendOutcome::Retry) {
+                endpoint.drop_queue();
+            }
         }
         self.leaving.retain(|endpoint| !endpoint.is_idle());
     }

@@ -83,6 +83,7 @@ impl Ruling {
             parts.environment,
             parts.parse_groups,
             parts.discovery_metrics,
+            Arc::clone(&parts.clock),
             parts.shutdown.clone(),
             registry,
         );

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::Clock;
 use bytes::Bytes;
-use http::Uri;
 use http::header::{CONTENT_TYPE, HeaderValue, USER_AGENT};
+use http::{StatusCode, Uri};
 use model::Labels;
 use parking_lot::{Mutex, RwLock};
 use rules::config::{AlertingConfig, AlertmanagerConfig};
@@ -24,6 +25,8 @@ use crate::telemetry::{Counter, Gauge, Histogram, Labelled, Registry};
 
 /// How long shutdown waits for queues to empty.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest wait for the end of a pause, so that a clock that jumps is noticed.
+const WAIT_MAX_MS: i64 = 30_000;
 /// An Alertmanager's answer is read up to this size, for the log.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 const DURATION_BOUNDS_S: &[f64] = &[0.01, 0.1, 1.0, 10.0];
@@ -97,6 +100,7 @@ pub struct Notifying {
     parse_groups: GroupParser,
     discovery_metrics: DiscoveryMetrics,
     metrics: NotifyMetrics,
+    clock: Arc<dyn Clock>,
     shutdown: Shutdown,
 }
 
@@ -106,6 +110,7 @@ impl Notifying {
         environment: Environment,
         parse_groups: GroupParser,
         discovery_metrics: DiscoveryMetrics,
+        clock: Arc<dyn Clock>,
         shutdown: Shutdown,
         registry: &Registry,
     ) -> Arc<Self> {
@@ -119,16 +124,31 @@ impl Notifying {
             parse_groups,
             discovery_metrics,
             metrics: NotifyMetrics::new(registry),
+            clock,
             shutdown,
         });
         let runner = Arc::clone(&notifying);
         tokio::spawn(async move {
             loop {
-                runner.wake.notified().await;
+                runner.woken_or_due().await;
                 runner.send_ready();
             }
         });
         notifying
+    }
+
+    /// Waits for news, or for the end of a pause after a failure.
+    async fn woken_or_due(&self) {
+        let due_ms = self.notifier.lock().next_due_ms();
+        let woken = self.wake.notified();
+        match due_ms {
+            None => woken.await,
+            Some(due_ms) => {
+                let wait_ms = due_ms.saturating_sub(self.clock.now_ms()).clamp(0, WAIT_MAX_MS);
+                // Either is a reason to look again.
+                tokio::time::timeout(Duration::from_millis(wait_ms.unsigned_abs()), woken).await.ok();
+            }
+        }
     }
 
     /// Builds the clients of a configuration, so that one that cannot work is refused before
@@ -193,8 +213,9 @@ impl Notifying {
     fn send_ready(self: &Arc<Self>) {
         let batches: Vec<Batch> = {
             let mut notifier = self.notifier.lock();
-            let ready = notifier.ready();
-            ready.into_iter().filter_map(|id| notifier.next_batch(id)).collect()
+            let now_ms = self.clock.now_ms();
+            let ready = notifier.ready(now_ms);
+            ready.into_iter().filter_map(|id| notifier.next_batch(id, now_ms)).collect()
         };
         for batch in batches {
             let notifying = Arc::clone(self);
@@ -209,24 +230,27 @@ impl Notifying {
     async fn deliver(self: Arc<Self>, batch: Batch) {
         let client = self.clients.read().get(&batch.set_key).cloned();
         let started = tokio::time::Instant::now();
-        let outcome = match client {
+        let posted = match client {
             Some(set) => post(&set, &batch).await,
-            None => Err("its configuration is gone".to_owned()),
+            None => Err(Failure::Rejected("its configuration is gone".to_owned())),
         };
         self.metrics.latency.with(&[&batch.url]).observe(started.elapsed().as_secs_f64());
-        let result = match outcome {
+        let outcome = match &posted {
             Ok(()) => SendOutcome::Accepted,
-            Err(error) => {
-                tracing::error!(
-                    alertmanager = batch.url,
-                    count = batch.n_alerts,
-                    error,
-                    "error sending alerts"
-                );
-                SendOutcome::Failed
-            }
+            Err(Failure::Passing(_)) => SendOutcome::Retry,
+            Err(Failure::Rejected(_)) => SendOutcome::Rejected,
         };
-        self.notifier.lock().on_result(batch.endpoint, result);
+        if let Err(Failure::Passing(error) | Failure::Rejected(error)) = posted {
+            let again = outcome == SendOutcome::Retry;
+            tracing::error!(
+                alertmanager = batch.url,
+                count = batch.n_alerts,
+                error,
+                again,
+                "error sending alerts"
+            );
+        }
+        self.notifier.lock().on_result(batch.endpoint, outcome, self.clock.now_ms());
         self.wake.notify_one();
     }
 
@@ -270,13 +294,26 @@ impl Notifying {
     }
 }
 
-async fn post(set: &SetClient, batch: &Batch) -> Result<(), String> {
-    let uri: Uri = batch.url.parse().map_err(|e| format!("invalid URL: {e}"))?;
+/// Why a batch did not arrive.
+enum Failure {
+    /// Another try may succeed.
+    Passing(String),
+    Rejected(String),
+}
+
+async fn post(set: &SetClient, batch: &Batch) -> Result<(), Failure> {
+    let uri: Uri = batch.url.parse().map_err(|e| Failure::Rejected(format!("invalid URL: {e}")))?;
     let mut request = Outgoing::post(uri, Bytes::from(batch.body.clone()), set.timeout);
     request.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     request.headers.insert(USER_AGENT, HeaderValue::from_static(crate::USER_AGENT));
-    let answer = set.client.send(request, ANSWER_BYTES_MAX).await.map_err(|e| e.to_string())?;
-    if answer.status.is_success() { Ok(()) } else { Err(format!("bad response status {}", answer.status)) }
+    let sent = set.client.send(request, ANSWER_BYTES_MAX).await;
+    let status = sent.map_err(|e| Failure::Passing(e.to_string()))?.status;
+    if status.is_success() {
+        return Ok(());
+    }
+    let error = format!("bad response status {status}");
+    let passing = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+    Err(if passing { Failure::Passing(error) } else { Failure::Rejected(error) })
 }
 
 fn set_key(idx: usize) -> String {
