@@ -156,7 +156,7 @@ impl Evaluator<'_> {
             Ok(())
         };
         for row in 0..input.n_rows() {
-            if row % ROWS_PER_CHECK == 0 {
+            if row.is_multiple_of(ROWS_PER_CHECK) {
                 context.cancel.check()?;
             }
             for step in (0..grid.n_steps).filter(|step| input.has_float(row, *step)) {

@@ -37,7 +37,7 @@ impl EvalContext {
     /// To be called for each row whose labels were built: charges them and, now and then, looks
     /// whether the query is to stop.
     pub(crate) fn pace(&self, block: &mut Block, row: usize) -> Result<(), EvalError> {
-        if row % ROWS_PER_CHECK == 0 {
+        if row.is_multiple_of(ROWS_PER_CHECK) {
             self.cancel.check()?;
         }
         Ok(block.settle(&self.budget)?)

@@ -125,7 +125,8 @@ fn what_waits_is_replaced_dropped_or_kept() {
     let later = NOW_MS + HOUR_MS;
     // Queued while the batch is on the way, queued during the pause, when the retry is, its
     // contents, replaced, dropped as ended, dropped as overflow.
-    let cases: [(&[Notification], &[Notification], i64, &[&str], [u64; 3]); 6] = [
+    type Case<'a> = (&'a [Notification], &'a [Notification], i64, &'a [&'a str], [u64; 3]);
+    let cases: [Case<'_>; 6] = [
         (&[], &[], 1_000, &["a0", "a1"], [0, 0, 0]),
         (&[state("a0", later)], &[], 1_000, &["a1", "a0"], [1, 0, 0]),
         (&[], &[state("a0", later), state("a2", later)], 1_000, &["a0", "a1", "a2"], [1, 0, 0]),
