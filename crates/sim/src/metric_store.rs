@@ -57,7 +57,11 @@ impl Subject for MetricSubject {
         let clock = Arc::clone(&settings.clock) as Arc<dyn Clock>;
         let (store, report) =
             MetricStore::open_dir(vfs, Path::new(DIR), clock, journal, options).map_err(text)?;
-        if report.problems.is_empty() { Ok(Self { store }) } else { Err(report.problems.join("; ")) }
+        if report.problems.len() as u64 == report.torn_tails {
+            Ok(Self { store })
+        } else {
+            Err(report.problems.join("; "))
+        }
     }
 
     fn append(&mut self, rows: &[Row]) -> Result<(), String> {

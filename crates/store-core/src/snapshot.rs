@@ -33,6 +33,8 @@ pub fn take(blobs: &dyn BlobStore, catalog: &dyn Catalog, name: &str) -> Result<
         report.n_parts += 1;
         report.len_bytes += part.len_bytes;
     }
+    let meta = crate::store_dir::meta_text();
+    blobs.put(&format!("{}meta.json", report.prefix), meta.as_bytes(), crate::blob::PutMode::Overwrite)?;
     LocalCatalog::write_checkpoint(blobs, &report.prefix, &view)?;
     Ok(report)
 }

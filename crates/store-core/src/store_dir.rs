@@ -117,14 +117,18 @@ fn check_meta(dir: &Path, path: &Path, bytes: &[u8]) -> Result<(), StoreDirError
     Ok(())
 }
 
+/// What the meta file of a store says.
+pub(crate) fn meta_text() -> String {
+    format!("{}\n", serde_json::json!({ "product": "sextant", "layout_version": LAYOUT_VERSION }))
+}
+
 fn write_meta(vfs: &dyn Vfs, dir: &Path, path: &Path) -> Result<(), StoreDirError> {
-    let meta = serde_json::json!({ "product": "sextant", "layout_version": LAYOUT_VERSION });
     let temporary = dir.join("meta.json.new");
     if vfs.exists(&temporary)? {
         vfs.remove(&temporary)?;
     }
     let mut file = vfs.create(&temporary)?;
-    file.write_all(format!("{meta}\n").as_bytes())?;
+    file.write_all(meta_text().as_bytes())?;
     file.sync_data()?;
     Ok(vfs.publish(&temporary, path, Publish::Replace)?)
 }

@@ -31,6 +31,20 @@ impl SampleColumns {
         self.histogram_st.clear();
     }
 
+    pub(crate) fn lens(&self) -> [usize; 4] {
+        [self.float_ts.len(), self.float_st.len(), self.histogram_ts.len(), self.histogram_st.len()]
+    }
+
+    /// Back to what [`SampleColumns::lens`] said.
+    pub(crate) fn truncate(&mut self, lens: [usize; 4]) {
+        self.float_ts.truncate(lens[0]);
+        self.float_values.truncate(lens[0]);
+        self.float_st.truncate(lens[1]);
+        self.histogram_ts.truncate(lens[2]);
+        self.histograms.truncate(lens[2]);
+        self.histogram_st.truncate(lens[3]);
+    }
+
     pub fn n_samples(&self) -> usize {
         self.float_ts.len() + self.histogram_ts.len()
     }

@@ -46,7 +46,10 @@ impl From<store_core::PartError> for StoreError {
             store_core::PartError::Corrupt(corrupt) => {
                 Self::Corrupt { what: format!("part {}", corrupt.key), detail: corrupt.to_string() }
             }
-            other => Self::Storage(other.to_string()),
+            other => match other.damaged_key() {
+                Some(key) => Self::Corrupt { what: format!("part {key}"), detail: other.to_string() },
+                None => Self::Storage(other.to_string()),
+            },
         }
     }
 }

@@ -117,6 +117,8 @@ pub struct RecoveryReport {
     pub journal_samples: u64,
     /// Bytes of a torn tail that were cut off the journal: they had not been acknowledged.
     pub torn_bytes: u64,
+    /// How many of the problems are about torn ends of the journal: nothing that was acknowledged.
+    pub torn_tails: u64,
     /// Damage that was met and set aside, one sentence each.
     pub problems: Vec<String>,
     pub took_ms: u64,
@@ -162,6 +164,12 @@ pub struct StoreStats {
     pub journal_bytes: u64,
     pub min_time_ms: Option<i64>,
     pub max_time_ms: Option<i64>,
+    /// Parts found unreadable since opening: queries go on without them, with a warning.
+    pub corrupt_parts: u64,
+    /// Blocks found unreadable in parts whose index is readable.
+    pub corrupt_blocks: u64,
+    /// What is wrong with them, one sentence each, sorted; at most a hundred.
+    pub corruption: Vec<String>,
     /// A full or failing disk: appends are refused until there is room.
     pub read_only: bool,
 }

@@ -11,7 +11,7 @@ use crate::live::series::LiveSeries;
 use crate::part::family::{self, Hidden};
 use crate::part::reader::{AtHand, MetricsPart};
 use crate::rows;
-use crate::store::MetricsView;
+use crate::store::{Extent, MetricsView};
 
 /// A part that some selected series are in, and what is hidden in it.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub struct SelectedSeries {
     pub(crate) end_ms: i64,
     pub(crate) above: u32,
     /// Keeps what is read: see [`MetricsView`].
-    pub(crate) _view: MetricsView,
+    pub(crate) view: MetricsView,
     pub(crate) _charge: Charge,
 }
 
@@ -59,21 +59,28 @@ impl SelectedSeries {
         &self.labels[idx]
     }
 
+    /// What had to be left out so far because it is damaged; see [`MetricsView::warnings`].
+    pub fn warnings(&self) -> Vec<String> {
+        self.view.warnings()
+    }
+
     /// Replaces the contents of `columns` with the samples of series `idx` within the selection's
-    /// time. May be called from several threads at once.
+    /// time. Damaged pages are left out and give a warning. May be called from several threads at once.
     pub fn read(&self, idx: usize, columns: &mut SampleColumns) -> Result<(), StoreError> {
         columns.clear();
         let sources = self.source_starts[idx] as usize..self.source_starts[idx + 1] as usize;
         for source in &self.sources[sources] {
             let SelectedPart { part, at_hand, hidden } = &self.parts[source.part as usize];
-            if hidden.iter().any(|entry| entry.series.contains(source.ordinal)) {
+            let read = if hidden.iter().any(|entry| entry.series.contains(source.ordinal)) {
                 let mut visible = SampleColumns::default();
-                part.read(at_hand, source.ordinal, self.start_ms, self.end_ms, &mut visible)?;
+                let read = part.read(at_hand, source.ordinal, self.start_ms, self.end_ms, &mut visible);
                 family::hide(&mut visible, source.ordinal, hidden);
                 rows::append(columns, &visible);
+                read
             } else {
-                part.read(at_hand, source.ordinal, self.start_ms, self.end_ms, columns)?;
-            }
+                part.read(at_hand, source.ordinal, self.start_ms, self.end_ms, columns)
+            };
+            read.or_else(|error| self.view.warn(part.meta(), Extent::Block, error.into()))?;
         }
         if let Some(live) = &self.live[idx] {
             live.read(self.above, self.start_ms, self.end_ms, columns);

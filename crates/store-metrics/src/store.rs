@@ -26,6 +26,7 @@ use crate::part::family::MetricsFamily;
 use crate::part::reader::MetricsPart;
 use crate::store::charge::LiveCharge;
 use crate::store::counters::Counters;
+use crate::store::damage::Damage;
 use crate::store::lifecycle::Lifecycle;
 use crate::store::writers::Writers;
 
@@ -33,6 +34,7 @@ mod append;
 mod charge;
 mod counters;
 mod cut;
+mod damage;
 mod labels;
 mod lifecycle;
 mod maintain;
@@ -41,6 +43,7 @@ mod stats;
 mod view;
 mod writers;
 
+pub(crate) use damage::Extent;
 pub use view::MetricsView;
 
 /// What a store stands on.
@@ -84,6 +87,7 @@ pub(crate) struct Shared {
     parts: Mutex<HashMap<PartId, Arc<MetricsPart>>>,
     writers: Mutex<Writers>,
     counters: Counters,
+    damage: Mutex<Damage>,
     read_only: RwLock<Option<String>>,
     closed: AtomicBool,
 }
@@ -155,6 +159,7 @@ impl MetricStore {
             parts: Mutex::new(HashMap::new()),
             writers: Mutex::new(Writers::default()),
             counters: Counters::default(),
+            damage: Mutex::new(Damage::default()),
             read_only: RwLock::new(None),
             closed: AtomicBool::new(false),
             options,
@@ -181,6 +186,20 @@ impl MetricStore {
             clock,
         };
         let (mut store, mut report) = Self::open(parts, options)?;
+        report.problems.extend(dir.problems.iter().cloned());
+        report.torn_tails = u64::from(recovery.torn.is_some()) + u64::from(recovery.emptied.is_some());
+        report.problems.extend(recovery.torn.as_ref().map(|torn| {
+            format!(
+                "journal segment {} had a torn end: {} bytes from byte {} on were cut off",
+                torn.segment, torn.cut_bytes, torn.at_byte
+            )
+        }));
+        report.problems.extend(recovery.emptied.as_ref().map(|segment| {
+            format!(
+                "journal segment {segment} holds nothing: it was being created when the power failed, \
+                 or its records are gone"
+            )
+        }));
         report.torn_bytes = recovery.torn.as_ref().map_or(0, |torn| torn.cut_bytes);
         for lost in &recovery.lost {
             report.problems.push(format!(

@@ -249,7 +249,8 @@ impl MetricsPart {
         Ok(found)
     }
 
-    /// Appends the samples of a series within the bounds: ascending floats, ascending histograms.
+    /// Appends the samples of a series within the bounds: ascending floats, ascending histograms. The
+    /// first damaged page is the error; those that are intact are appended all the same.
     pub(crate) fn read(
         &self,
         at_hand: &AtHand,
@@ -263,14 +264,19 @@ impl MetricsPart {
         if ordinal >= self.n_series {
             return Err(self.beyond(kind::PAGES, chunk));
         }
+        let mut outcome = Ok(());
         let pages = at_hand.pages.get_or_load(chunk as usize, || self.pages_chunk(chunk))?;
         for page in pages.get(at).ok_or_else(|| self.beyond(kind::PAGES, chunk))? {
             let times = &index.times[page.time_ref as usize];
             if times.max_t >= start_ms && times.min_t <= end_ms {
-                self.read_page(at_hand, page, start_ms..=end_ms, columns)?;
+                let before = columns.lens();
+                if let Err(error) = self.read_page(at_hand, page, start_ms..=end_ms, columns) {
+                    columns.truncate(before);
+                    outcome = outcome.and(Err(error));
+                }
             }
         }
-        Ok(())
+        outcome
     }
 
     fn read_page(

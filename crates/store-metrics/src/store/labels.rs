@@ -15,7 +15,7 @@ use crate::part::FAMILY;
 use crate::part::postings;
 use crate::part::reader::MetricsPart;
 use crate::selection::{ExemplarSeries, LabelAnswer, LabelScope, SeriesAnswer};
-use crate::store::MetricsView;
+use crate::store::{Extent, MetricsView};
 
 /// The series of an index that a scope is about; `None` stands for all of them.
 type Scoped = Option<RoaringBitmap>;
@@ -47,25 +47,8 @@ impl MetricsView {
             }
         }
         for meta in self.metas(tenant, scope.start_ms, scope.end_ms) {
-            let part = self.shared.part(&meta)?;
-            let scoped = part_scope(&part, scope.selectors)?;
-            let index = part.index()?;
-            for entry in &index.names {
-                let name = index.symbols.get(entry.name).unwrap_or_default();
-                if names.contains(name) {
-                    continue;
-                }
-                let mut found = scoped.is_none();
-                if let Some(set) = &scoped {
-                    part.for_each_value(&index, entry, "", &mut |_, bytes| {
-                        found = meets(bytes, part.n_series(), set)?;
-                        Ok(!found)
-                    })?;
-                }
-                if found {
-                    names.insert(name.to_owned());
-                }
-            }
+            let read = self.part_label_names(&meta, scope, &mut names);
+            read.or_else(|error| self.warn(&meta, Extent::Part, error))?;
         }
         Ok(limited(names, scope.limit))
     }
@@ -87,18 +70,8 @@ impl MetricsView {
             }
         }
         for meta in self.metas(tenant, scope.start_ms, scope.end_ms) {
-            let part = self.shared.part(&meta)?;
-            let scoped = part_scope(&part, scope.selectors)?;
-            let index = part.index()?;
-            let Some(entry) = part.name_entry(&index, name) else { continue };
-            part.for_each_value(&index, entry, "", &mut |value, bytes| {
-                if !values.contains(value)
-                    && scoped.as_ref().map_or(Ok(true), |set| meets(bytes, part.n_series(), set))?
-                {
-                    values.insert(value.to_owned());
-                }
-                Ok(true)
-            })?;
+            let read = self.part_label_values(&meta, name, scope, &mut values);
+            read.or_else(|error| self.warn(&meta, Extent::Part, error))?;
         }
         Ok(limited(values, scope.limit))
     }
@@ -140,18 +113,8 @@ impl MetricsView {
         let mut found: BTreeMap<Labels, Vec<Arc<Exemplar>>> = BTreeMap::new();
         let in_time = |exemplar: &Exemplar| exemplar.t >= start_ms && exemplar.t <= end_ms;
         for meta in self.metas(tenant, start_ms, end_ms) {
-            let part = self.shared.part(&meta)?;
-            let exemplars = part.exemplars()?;
-            if exemplars.is_empty() {
-                continue;
-            }
-            let matched = part_scope(&part, selectors)?;
-            let index = part.index()?;
-            for (ordinal, exemplar) in exemplars {
-                if in_time(&exemplar) && matched.as_ref().is_none_or(|set| set.contains(ordinal)) {
-                    found.entry(part.labels(&index, ordinal)?).or_default().push(Arc::new(exemplar));
-                }
-            }
+            let read = self.part_exemplars(&meta, selectors, &in_time, &mut found);
+            read.or_else(|error| self.warn(&meta, Extent::Part, error))?;
         }
         if let Some(live) = self.shared.known_tenant(tenant) {
             let matches = |labels: &Labels| {
@@ -167,6 +130,78 @@ impl MetricsView {
             }
         }
         Ok(found.into_iter().map(|(labels, exemplars)| in_order(labels, exemplars)).collect())
+    }
+
+    fn part_label_names(
+        &self,
+        meta: &PartMeta,
+        scope: &LabelScope<'_>,
+        names: &mut BTreeSet<String>,
+    ) -> Result<(), StoreError> {
+        let part = self.shared.part(meta)?;
+        let scoped = part_scope(&part, scope.selectors)?;
+        let index = part.index()?;
+        for entry in &index.names {
+            let name = index.symbols.get(entry.name).unwrap_or_default();
+            if names.contains(name) {
+                continue;
+            }
+            let mut found = scoped.is_none();
+            if let Some(set) = &scoped {
+                part.for_each_value(&index, entry, "", &mut |_, bytes| {
+                    found = meets(bytes, part.n_series(), set)?;
+                    Ok(!found)
+                })?;
+            }
+            if found {
+                names.insert(name.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn part_label_values(
+        &self,
+        meta: &PartMeta,
+        name: &str,
+        scope: &LabelScope<'_>,
+        values: &mut BTreeSet<String>,
+    ) -> Result<(), StoreError> {
+        let part = self.shared.part(meta)?;
+        let scoped = part_scope(&part, scope.selectors)?;
+        let index = part.index()?;
+        let Some(entry) = part.name_entry(&index, name) else { return Ok(()) };
+        part.for_each_value(&index, entry, "", &mut |value, bytes| {
+            if !values.contains(value)
+                && scoped.as_ref().map_or(Ok(true), |set| meets(bytes, part.n_series(), set))?
+            {
+                values.insert(value.to_owned());
+            }
+            Ok(true)
+        })?;
+        Ok(())
+    }
+
+    fn part_exemplars(
+        &self,
+        meta: &PartMeta,
+        selectors: &[Vec<Matcher>],
+        in_time: &dyn Fn(&Exemplar) -> bool,
+        found: &mut BTreeMap<Labels, Vec<Arc<Exemplar>>>,
+    ) -> Result<(), StoreError> {
+        let part = self.shared.part(meta)?;
+        let exemplars = part.exemplars()?;
+        if exemplars.is_empty() {
+            return Ok(());
+        }
+        let matched = part_scope(&part, selectors)?;
+        let index = part.index()?;
+        for (ordinal, exemplar) in exemplars {
+            if in_time(&exemplar) && matched.as_ref().is_none_or(|set| set.contains(ordinal)) {
+                found.entry(part.labels(&index, ordinal)?).or_default().push(Arc::new(exemplar));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ use crate::error::StoreError;
 use crate::outcome::{DeleteOutcome, MaintainOutcome, SnapshotReport};
 use crate::part::FAMILY;
 use crate::selector;
-use crate::store::Shared;
+use crate::store::{Extent, Shared};
 
 impl Shared {
     fn policy(&self) -> MaintenancePolicy {
@@ -73,10 +73,18 @@ impl Shared {
         let snapshot = self.catalog.snapshot();
         let time = TimeRange { min_ms: start_ms, max_ms: end_ms };
         let mut outcome = DeleteOutcome::default();
+        let mut has_unreadable = false;
         for meta in snapshot.parts_for(FAMILY, tenant, time) {
-            outcome.series += self.part(meta)?.select(matchers)?.len();
+            match self.part(meta).and_then(|part| Ok(part.select(matchers)?.len())) {
+                Ok(n_series) => outcome.series += n_series,
+                // It is deleted from there too, should the part become readable again.
+                Err(error) => {
+                    self.set_aside(meta, Extent::Part, error)?;
+                    has_unreadable = true;
+                }
+            }
         }
-        if outcome.series > 0 {
+        if outcome.series > 0 || has_unreadable {
             let tombstone = NewTombstone {
                 tenant: tenant.clone(),
                 family: FAMILY.to_owned(),

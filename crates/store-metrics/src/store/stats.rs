@@ -78,6 +78,10 @@ impl Shared {
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let counters = &self.counters;
         let snapshot = self.catalog.snapshot();
+        let damage = self.damage.lock();
+        let (corrupt_parts, corrupt_blocks, corruption) =
+            (damage.n_parts(), damage.n_blocks(), damage.sentences());
+        drop(damage);
         let mut stats = StoreStats {
             series_created: load(&counters.series_created),
             series_removed: load(&counters.series_removed),
@@ -93,6 +97,9 @@ impl Shared {
             merges: load(&counters.merges),
             merge_failures: load(&counters.merge_failures),
             journal_bytes: self.journal.len_bytes(),
+            corrupt_parts,
+            corrupt_blocks,
+            corruption,
             read_only: self.read_only.read().is_some(),
             ..StoreStats::default()
         };

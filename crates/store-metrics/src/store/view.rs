@@ -1,23 +1,29 @@
 //! Reading: one catalog snapshot, and of the live store what that snapshot has not in parts.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use base::{Budget, CancelToken, Charge, TenantId};
 use model::{Labels, Matcher, SeriesId};
+use parking_lot::Mutex;
+use roaring::RoaringBitmap;
 use store_core::{CatalogSnapshot, PartMeta, PartReader, TimeRange};
 
 use crate::error::StoreError;
 use crate::live::series::LiveSeries;
 use crate::live::tenant::FingerprintMap;
 use crate::matching;
-use crate::part::FAMILY;
 use crate::part::family::hidden_in;
 use crate::part::reader::MetricsPart;
+use crate::part::{FAMILY, SERIES_PER_CHUNK};
 use crate::selection::{SelectedPart, SelectedSeries, Source};
-use crate::store::Shared;
+use crate::store::{Extent, Shared};
 
 /// What one selected series takes besides its labels.
 const SELECTED_BYTES: u64 = 64;
+
+/// Warnings of one view; further damage is only counted.
+const WARNINGS_MAX: usize = 20;
 
 /// How often, in series, a selection looks whether it should stop.
 const CANCEL_CHECK_SERIES: usize = 4_096;
@@ -32,6 +38,8 @@ pub struct MetricsView {
     pub(crate) above: u32,
     /// Keeps later generations from being cleared.
     _pin: Arc<()>,
+    /// What reads of this view and its clones had to leave out.
+    warnings: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Shared {
@@ -83,7 +91,23 @@ impl MetricsView {
         let snapshot = shared.catalog.snapshot();
         let above = lifecycle.in_parts(&snapshot);
         drop(lifecycle);
-        Self { shared: Arc::clone(shared), snapshot, above, _pin: pin }
+        Self { shared: Arc::clone(shared), snapshot, above, _pin: pin, warnings: Arc::default() }
+    }
+
+    /// What reads of this view and of its clones had to leave out so far, because it is damaged: one
+    /// sentence each, sorted. An answer that was read meanwhile is incomplete and should carry them.
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.lock().iter().cloned().collect()
+    }
+
+    /// Turns damage into a warning; other errors stay.
+    pub(crate) fn warn(&self, meta: &PartMeta, extent: Extent, error: StoreError) -> Result<(), StoreError> {
+        let sentence = self.shared.set_aside(meta, extent, error)?;
+        let mut warnings = self.warnings.lock();
+        if warnings.len() < WARNINGS_MAX {
+            warnings.insert(sentence);
+        }
+        Ok(())
     }
 
     /// The series that all `matchers` select and that may have samples in `[start_ms, end_ms]`.
@@ -178,9 +202,15 @@ impl Selecting<'_> {
     }
 
     fn add_part(&mut self, meta: &PartMeta, matchers: &[Matcher]) -> Result<(), StoreError> {
-        let selected = self.view.open_part(meta)?;
+        let opened = self.view.open_part(meta).and_then(|selected| {
+            let matched = selected.part.select(matchers)?;
+            Ok((selected, matched))
+        });
+        let (selected, matched) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return self.view.warn(meta, Extent::Part, error),
+        };
         let part = Arc::clone(&selected.part);
-        let matched = part.select(matchers)?;
         if matched.is_empty() {
             return Ok(());
         }
@@ -190,13 +220,29 @@ impl Selecting<'_> {
         self.parts.push(selected);
         let mut fresh: Vec<(u32, SeriesId)> = Vec::new();
         let (by_id, sources) = (&self.by_id, &mut self.sources);
-        part.for_each_id(&matched, |ordinal, id| match by_id.get(&id) {
-            Some(series) => sources.push((*series, Source { part: number, ordinal })),
-            None => fresh.push((ordinal, id)),
-        })?;
+        let (view, chunk_series) = (self.view, SERIES_PER_CHUNK as u32);
+        for chunk in 0..part.n_series().div_ceil(chunk_series) {
+            let first = chunk * chunk_series;
+            let in_chunk = part_of(&matched, first, first.saturating_add(chunk_series));
+            if in_chunk.is_empty() {
+                continue;
+            }
+            let read = part.for_each_id(&in_chunk, |ordinal, id| match by_id.get(&id) {
+                Some(series) => sources.push((*series, Source { part: number, ordinal })),
+                None => fresh.push((ordinal, id)),
+            });
+            read.or_else(|error| view.warn(meta, Extent::Block, error.into()))?;
+        }
         for (ordinal, id) in fresh {
             let series = self.labels.len() as u32;
-            self.push(part.labels(&index, ordinal)?, None)?;
+            let labels = match part.labels(&index, ordinal) {
+                Ok(labels) => labels,
+                Err(error) => {
+                    view.warn(meta, Extent::Block, error.into())?;
+                    continue;
+                }
+            };
+            self.push(labels, None)?;
             self.by_id.insert(id, series);
             self.sources.push((series, Source { part: number, ordinal }));
         }
@@ -237,8 +283,16 @@ impl Selecting<'_> {
             start_ms,
             end_ms,
             above: self.view.above,
-            _view: self.view.clone(),
+            view: self.view.clone(),
             _charge: self.charge,
         })
     }
+}
+
+/// The members of a set in `from..to`.
+fn part_of(set: &RoaringBitmap, from: u32, to: u32) -> RoaringBitmap {
+    let mut range = RoaringBitmap::new();
+    range.insert_range(from..to);
+    range &= set;
+    range
 }

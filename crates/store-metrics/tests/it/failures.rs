@@ -3,7 +3,7 @@
 use base::{Budget, CancelToken};
 use model::{Labels, Matcher};
 use store_metrics::{AppendError, AppendOptions, StoreError, StoreOptions};
-use vfs::FaultPlan;
+use vfs::{FaultPlan, Vfs};
 
 use crate::bench::{Bench, NOW_MS, labels};
 
@@ -30,23 +30,18 @@ fn a_flipped_bit_in_a_part_is_named_and_costs_only_that_part() {
         bench.open();
         let view = bench.store().view();
         let (budget, cancel) = (Budget::unlimited(), CancelToken::unbounded());
-        let mut failed = false;
         let mut n_read = 0;
-        match view.select(&bench.tenant, &[], i64::MIN, i64::MAX, &budget, &cancel) {
-            Err(StoreError::Corrupt { .. } | StoreError::Storage(_)) => failed = true,
-            Err(other) => panic!("{other}"),
-            Ok(selected) => {
-                let mut columns = store_metrics::SampleColumns::default();
-                for i in 0..selected.len() {
-                    match selected.read(i, &mut columns) {
-                        Ok(()) => n_read += columns.n_samples(),
-                        Err(StoreError::Corrupt { .. }) => failed = true,
-                        Err(other) => panic!("{other}"),
-                    }
-                }
-            }
+        let selected = view.select(&bench.tenant, &[], i64::MIN, i64::MAX, &budget, &cancel).unwrap();
+        let mut columns = store_metrics::SampleColumns::default();
+        for i in 0..selected.len() {
+            selected.read(i, &mut columns).unwrap();
+            n_read += columns.n_samples();
         }
-        assert!(failed || n_read == 100, "byte {byte}: {n_read} samples and no error");
+        let failed = !view.warnings().is_empty();
+        let stats = bench.store().stats();
+        assert_eq!(failed, stats.corrupt_parts + stats.corrupt_blocks > 0, "byte {byte}");
+        assert_eq!(failed, !stats.corruption.is_empty());
+        assert!(n_read >= 50 && failed == (n_read < 100), "byte {byte}: {n_read} samples, warned: {failed}");
         n_refused += usize::from(failed);
         // The other part answers for its time as if nothing had happened.
         let (one, other) = (NOW_MS - 2 * 24 * 3_600_000, NOW_MS);
@@ -54,13 +49,106 @@ fn a_flipped_bit_in_a_part_is_named_and_costs_only_that_part() {
             let selected = view.select(&bench.tenant, &[], *t, *t, &budget, &cancel);
             selected.is_ok_and(|selected| {
                 let mut columns = store_metrics::SampleColumns::default();
-                selected.len() == 50 && (0..50).all(|i| selected.read(i, &mut columns).is_ok())
+                let mut is_read = |i| selected.read(i, &mut columns).is_ok() && columns.n_samples() == 1;
+                selected.len() == 50 && (0..50).all(&mut is_read)
             })
         });
         assert!(good.count() >= 1, "byte {byte}");
         bench.disk.flip_bit(path, byte * 8 + 3).unwrap();
     }
     assert!(n_refused > 10, "{n_refused}");
+}
+
+#[test]
+fn a_damaged_part_holds_up_no_query_no_deletion_and_no_snapshot() {
+    let (old, new) = (labels(&[("__name__", "old")]), labels(&[("__name__", "new")]));
+    let check = |damage: &dyn Fn(&vfs::FaultVfs, &std::path::Path, u64)| {
+        let mut bench = Bench::new();
+        for (series, t) in [(&old, NOW_MS - 60_000), (&new, NOW_MS)] {
+            bench.append(&[(series, t, 1.0)]);
+            bench.store().cut().unwrap();
+        }
+        bench.store = None;
+        let files = bench.disk.files();
+        let is_part = |path: &std::path::Path| path.extension().is_some_and(|e| e == "part");
+        for (path, len) in files.iter().filter(|(path, _)| is_part(path)) {
+            damage(&bench.disk, path, *len);
+            bench.open();
+            let view = bench.store().view();
+            let scope = store_metrics::LabelScope { selectors: &[], start_ms: 0, end_ms: i64::MAX, limit: 0 };
+            let names = view.label_values(&bench.tenant, "__name__", &scope).unwrap().values;
+            assert_eq!((names.len(), view.warnings().len()), (1, 1), "{names:?}");
+            assert_eq!(bench.store().stats().corrupt_parts, 1);
+            let view = bench.store().view();
+            assert_eq!(bench.read_all().len(), 1);
+            drop(view);
+            let matcher = Matcher::equal("__name__", names[0].as_str());
+            let deleted = bench.store().delete_series(&bench.tenant, &[matcher], 0, i64::MAX).unwrap();
+            assert_eq!(deleted.series, 1);
+            assert!(bench.read_all().is_empty());
+            bench.store().maintain(&CancelToken::unbounded()).unwrap();
+            bench.append(&[(&new, NOW_MS + 1, 1.0)]);
+            assert_eq!(bench.read_all().len(), 1);
+            bench.open();
+            assert_eq!(bench.read_all().len(), 1);
+            return;
+        }
+    };
+    check(&|disk, path, len| disk.flip_bit(path, (len - 3) * 8).unwrap());
+    check(&|disk, path, len| disk.open_append(path).unwrap().truncate(len / 2).unwrap());
+    check(&|disk, path, _| disk.open_append(path).unwrap().truncate(0).unwrap());
+    check(&|disk, path, _| disk.remove(path).unwrap());
+}
+
+#[test]
+fn a_torn_journal_end_is_a_problem_of_the_start() {
+    let series = labels(&[("__name__", "m")]);
+    let mut bench = Bench::new();
+    bench.append(&[(&series, NOW_MS, 1.0)]);
+    bench.append(&[(&series, NOW_MS + 1, 1.0)]);
+    bench.store = None;
+    let journal = bench.disk.files().into_iter().find(|(p, _)| p.extension().is_some_and(|e| e == "journal"));
+    let (path, len) = journal.unwrap();
+    bench.disk.open_append(&path).unwrap().truncate(len - 7).unwrap();
+    let report = bench.open();
+    assert_eq!((report.torn_tails, report.problems.len()), (1, 1), "{report:?}");
+    bench.store = None;
+    bench.disk.open_append(&path).unwrap().truncate(0).unwrap();
+    let report = bench.open();
+    assert_eq!((report.torn_tails, report.problems.len()), (1, 1), "{report:?}");
+    assert!(report.problems[0].contains("holds nothing"));
+}
+
+#[test]
+fn a_snapshot_is_a_store_and_a_store_without_a_catalog_keeps_its_parts() {
+    let series = labels(&[("__name__", "m")]);
+    let mut bench = Bench::new();
+    bench.append(&[(&series, NOW_MS, 1.0)]);
+    bench.store().snapshot("kept").unwrap();
+    let before = bench.read_all();
+    let dir = Bench::dir().join("snapshots/kept");
+    let open_copy = |bench: &Bench| {
+        store_metrics::MetricStore::open_dir(
+            std::sync::Arc::clone(&bench.disk) as _,
+            &dir,
+            std::sync::Arc::clone(&bench.clock) as _,
+            store_core::JournalOptions::default(),
+            StoreOptions::default(),
+        )
+    };
+    let report = store_core::doctor::verify(&(std::sync::Arc::clone(&bench.disk) as _), &dir, &[]).unwrap();
+    assert!(report.is_healthy() && report.n_parts == 1, "{report:?}");
+    let (copy, report) = open_copy(&bench).unwrap();
+    assert_eq!((copy.stats().part_samples, report.problems), (1, Vec::new()));
+    drop(copy);
+    bench.store = None;
+    for (path, _) in bench.disk.files() {
+        if path.starts_with(Bench::dir().join("catalog")) {
+            bench.disk.remove(&path).unwrap();
+        }
+    }
+    bench.open();
+    assert_eq!(bench.read_all(), before);
 }
 
 #[test]
