@@ -4,6 +4,7 @@
 //! A target that waits for its next scrape costs a heap entry, not a task.
 
 mod fetch;
+mod gunzip;
 mod metrics;
 mod pool;
 mod scheduler;
@@ -12,7 +13,7 @@ mod target_loop;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use base::{Clock, TenantId};
+use base::{Budget, Clock, TenantId};
 use model::{Labels, Metadata};
 use parking_lot::RwLock;
 use scrape::config::ScrapeConfig;
@@ -41,6 +42,7 @@ pub(crate) struct Surroundings {
     pub(crate) parse_groups: GroupParser,
     pub(crate) environment: Environment,
     pub(crate) options: CycleOptions,
+    pub(crate) budget: Budget,
     pub(crate) shutdown: Shutdown,
 }
 
@@ -69,6 +71,8 @@ pub struct ScrapingParts {
     pub parse_groups: GroupParser,
     pub environment: Environment,
     pub options: CycleOptions,
+    /// What bodies may take while they are unpacked.
+    pub budget: Budget,
     pub shutdown: Shutdown,
     /// Part of the seed that spreads scrapes, so that two servers scrape at different moments.
     pub host_name: String,
@@ -86,17 +90,20 @@ impl Scraping {
             parse_groups: parts.parse_groups,
             environment: parts.environment,
             options: parts.options,
+            budget: parts.budget,
             shutdown: parts.shutdown,
         });
         let scheduler = Scheduler::start(Arc::clone(&around));
         Arc::new(Self { around, scheduler, pools: RwLock::new(BTreeMap::new()), host_name: parts.host_name })
     }
 
+    fn fetcher(&self, config: &Arc<ScrapeConfig>) -> Result<fetch::Fetcher, ClientError> {
+        fetch::Fetcher::new(config, &self.around.environment, &self.around.budget, &self.around.clock)
+    }
+
     /// Builds the clients of a configuration, so that one that cannot work changes nothing.
     pub fn prepare(&self, configs: &[Arc<ScrapeConfig>]) -> Result<PreparedPools, ClientError> {
-        let prepare = |config: &Arc<ScrapeConfig>| {
-            Ok((Arc::clone(config), fetch::Fetcher::new(config, &self.around.environment)?))
-        };
+        let prepare = |config: &Arc<ScrapeConfig>| Ok((Arc::clone(config), self.fetcher(config)?));
         configs.iter().map(prepare).collect::<Result<Vec<_>, _>>().map(PreparedPools)
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use base::{Clock, TenantId};
+use base::{Budget, Clock, TenantId};
 use config::WebConfig;
 use config::sextant::AuthConfig;
 use engine::{QueryEngine, QueryLimits};
@@ -32,8 +32,9 @@ use crate::scraping::{Scraping, ScrapingParts};
 use crate::shutdown::Shutdown;
 use crate::telemetry::Registry;
 use crate::upkeep::{self, StoreMetrics};
-use crate::web::access::Users;
-use crate::web::server_tls::{ServerTls, ServerTlsError};
+use crate::web::ListenLimits;
+use crate::web::server_tls::ServerTlsError;
+use crate::web::web_config::{ListenerConfig, ListenerParts};
 use crate::web::{self, App, AppParts, Notices, StatusFacts, WebSettings};
 
 /// Where metrics live within the data directory; other signals have folders of their own.
@@ -46,6 +47,8 @@ pub struct ListenerOptions {
     pub address: String,
     /// TLS, users and headers of this listener.
     pub web: WebConfig,
+    /// Where `web` was read from; changes of it are followed.
+    pub web_config_file: Option<PathBuf>,
 }
 
 /// Everything that is decided before the server starts.
@@ -60,6 +63,8 @@ pub struct ServeOptions {
     /// Allows listening beyond this machine without users.
     pub insecure_no_auth: bool,
     pub connections_max: usize,
+    /// The longest that the head and the body of a request may take to arrive.
+    pub read_timeout: Duration,
     pub web: WebSettings,
     pub facts: StatusFacts,
     pub engine: EngineOptions,
@@ -71,6 +76,8 @@ pub struct ServeOptions {
     pub concurrent_evals_max: usize,
     pub notifier: NotifierOptions,
     pub scrape: CycleOptions,
+    /// What scraped bodies may take while they are unpacked.
+    pub scrape_budget: Budget,
     /// Looks at the configuration files this often and reloads when they changed.
     pub auto_reload: Option<Duration>,
     /// How long remote write may flush at shutdown.
@@ -124,7 +131,7 @@ impl std::fmt::Debug for Running {
 pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Running, ServeError> {
     let shutdown = Shutdown::new();
     let registry = Arc::new(Registry::new());
-    let listeners = bind(&options).await?;
+    let listeners = bind(&options, &clock).await?;
     let source = Source {
         path: options.config_file.clone(),
         environment: options.environment.clone(),
@@ -153,6 +160,7 @@ pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Runni
             parse_groups: Arc::clone(&parse_groups),
             environment: options.environment.clone(),
             options: options.scrape,
+            budget: options.scrape_budget.clone(),
             shutdown: shutdown.clone(),
             host_name: options.facts.host_name.clone(),
         },
@@ -232,11 +240,10 @@ fn remote_writing(options: &ServeOptions, clock: &Arc<dyn Clock>, registry: &Reg
 struct Bound {
     listener: TcpListener,
     address: SocketAddr,
-    tls: Option<Arc<ServerTls>>,
-    web: WebConfig,
+    config: Arc<ListenerConfig>,
 }
 
-async fn bind(options: &ServeOptions) -> Result<Vec<Bound>, ServeError> {
+async fn bind(options: &ServeOptions, clock: &Arc<dyn Clock>) -> Result<Vec<Bound>, ServeError> {
     let mut bound = Vec::new();
     for listener in &options.listeners {
         let address = match listener.address.strip_prefix(':') {
@@ -253,14 +260,15 @@ async fn bind(options: &ServeOptions) -> Result<Vec<Bound>, ServeError> {
         if !actual.ip().is_loopback() && !protected {
             return Err(ServeError::OpenToTheWorld { address });
         }
-        let tls = match &listener.web.tls {
-            None => None,
-            Some(tls) => {
-                let built = ServerTls::new(tls.clone(), listener.web.http2);
-                Some(Arc::new(built.map_err(|cause| ServeError::Tls { address: address.clone(), cause })?))
-            }
-        };
-        bound.push(Bound { listener: socket, address: actual, tls, web: listener.web.clone() });
+        let config = ListenerConfig::new(ListenerParts {
+            file: listener.web_config_file.clone(),
+            web: listener.web.clone(),
+            auth: options.auth.clone(),
+            needs_users: !actual.ip().is_loopback() && !options.insecure_no_auth,
+            clock: Arc::clone(clock),
+        });
+        let config = config.map_err(|cause| ServeError::Tls { address: address.clone(), cause })?;
+        bound.push(Bound { listener: socket, address: actual, config });
     }
     Ok(bound)
 }
@@ -306,13 +314,12 @@ fn serve_all(
 ) -> Vec<tokio::task::JoinHandle<()>> {
     let mut serving = Vec::new();
     for bound in listeners {
-        let users = Users::new(&bound.web.basic_auth_users, &options.auth);
-        let guarded = web::guard(router.clone(), app, users, &bound.web);
+        let guarded = web::guard(router.clone(), app, &bound.config);
         serving.push(tokio::spawn(web::serve(
             bound.listener,
-            bound.tls,
+            bound.config,
             guarded,
-            options.connections_max,
+            ListenLimits { connections_max: options.connections_max, read_timeout: options.read_timeout },
             shutdown.clone(),
         )));
     }

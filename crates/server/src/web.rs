@@ -25,6 +25,7 @@ mod status_api;
 mod targets_api;
 pub(crate) mod time;
 mod upstream_routing;
+pub mod web_config;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,7 +36,6 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use base::{Clock, TenantId};
-use config::WebConfig;
 use engine::QueryEngine;
 use http::StatusCode;
 use parking_lot::Mutex;
@@ -50,10 +50,10 @@ use crate::ruling::Ruling;
 use crate::scraping::Scraping;
 use crate::shutdown::Shutdown;
 use crate::telemetry::Registry;
-use access::Users;
 use reply::{ApiError, plain_error};
+use web_config::ListenerConfig;
 
-pub(crate) use listen::serve;
+pub(crate) use listen::{ListenLimits, serve};
 pub use metrics::WebMetrics;
 pub use notices::Notices;
 pub use status_api::{BuildInfo, StatusFacts};
@@ -248,12 +248,12 @@ fn exporter_routes(app: &Arc<App>) -> Router<Arc<App>> {
 }
 
 /// What one listener puts around the routes: its users, its headers, and the counting of requests.
-pub fn guard(router: Router, app: &Arc<App>, users: Users, web: &WebConfig) -> Router {
-    let gate = around::RateGate::new(web.rate_limit, Arc::clone(&app.clock));
+pub fn guard(router: Router, app: &Arc<App>, listener: &Arc<ListenerConfig>) -> Router {
     let guarded = router
-        .layer(from_fn_with_state(Arc::new(users), access::authenticate))
-        .layer(from_fn_with_state(Arc::new(gate), around::limit_rate))
-        .layer(from_fn_with_state(Arc::new(around::fixed_headers(&web.headers)), around::add_headers))
+        .layer(from_fn(access::authenticate))
+        .layer(from_fn(around::limit_rate))
+        .layer(from_fn(around::add_headers))
+        .layer(from_fn_with_state(Arc::clone(listener), web_config::put_in_force))
         .layer(from_fn_with_state(Arc::clone(app), around::count));
     // Only from outside can it be seen which methods a router allows.
     Router::new().fallback_service(guarded).layer(from_fn(upstream_routing::answer_as_upstream))

@@ -69,7 +69,9 @@ pub(crate) fn settings(flags: &FlagValues) -> Result<Settings, String> {
         Some(flags.get("web.config.file")).filter(|path| !path.is_empty()).map(PathBuf::from);
     settings.insecure_no_auth = flags.is_on("insecure-no-auth");
     settings.connections_max = usize::try_from(number("web.max-connections")?).unwrap_or(usize::MAX);
+    settings.read_timeout = Duration::from_millis(ms("web.read-timeout")?.unsigned_abs());
     settings.external_url = flags.get("web.external-url").to_owned();
+    check_external_url(&settings.external_url)?;
     settings.route_prefix = flags.get("web.route-prefix").to_owned();
     settings.enable_lifecycle = flags.is_on("web.enable-lifecycle");
     settings.enable_admin_api = flags.is_on("web.enable-admin-api");
@@ -106,7 +108,10 @@ pub(crate) fn settings(flags: &FlagValues) -> Result<Settings, String> {
         let every_ms = ms("config.auto-reload-interval")?.max(1000);
         settings.auto_reload = Some(Duration::from_millis(every_ms.unsigned_abs()));
     }
-    settings.log_level = flags.get("log.level").to_owned();
+    settings.log_level = match flags.get("log.level") {
+        level @ ("debug" | "info" | "warn" | "error") => level.to_owned(),
+        other => return Err(format!("--log.level: must be debug, info, warn or error, not {other:?}")),
+    };
     settings.log_format = match flags.get("log.format") {
         "json" => LogFormat::Json,
         _ => LogFormat::Text,
@@ -124,6 +129,17 @@ fn write_messages(flags: &FlagValues) -> Result<Vec<WriteMessage>, String> {
         found.ok_or_else(|| format!("--{name}: unknown message {text:?}"))
     };
     flags.list(name).into_iter().map(parse).collect()
+}
+
+/// What has no scheme gets one later, so both are checked in full.
+fn check_external_url(text: &str) -> Result<(), String> {
+    let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    match full.parse::<http::Uri>() {
+        _ if text.is_empty() => Ok(()),
+        Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) => Ok(()),
+        Ok(_) => Err(format!("--web.external-url: neither http nor https: {text:?}")),
+        Err(error) => Err(format!("--web.external-url: {error}: {text:?}")),
+    }
 }
 
 fn cors(pattern: &str) -> Result<Option<GoRegex>, String> {

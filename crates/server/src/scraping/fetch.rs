@@ -1,12 +1,11 @@
 //! Fetching one target: headers, decompression, the body limit.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::{Budget, Clock};
 use bytes::Bytes;
-use flate2::read::MultiGzDecoder;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT,
 };
@@ -16,10 +15,11 @@ use scrape::config::ScrapeConfig;
 use scrape::target::Target;
 use wire_prom::negotiate::accept_header;
 
+use super::gunzip::{Bounds, gunzip};
 use crate::outbound::client::{ClientError, Environment, HttpClient, Outgoing};
 
 /// The limit of bodies where `body_size_limit` names none.
-const BODY_BYTES_MAX: usize = 1 << 30;
+const BODY_BYTES_MAX: usize = 256 << 20;
 
 const TIMEOUT_HEADER: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
 
@@ -38,13 +38,12 @@ pub(super) struct FetchFailure {
 }
 
 impl FetchFailure {
-    fn new(error: impl Into<String>) -> Self {
+    pub(super) fn new(error: impl Into<String>) -> Self {
         Self { error: error.into(), body_too_large: false }
     }
 }
 
 /// The clients of one job: one for the network, one per unix socket in use.
-#[derive(Debug)]
 pub(super) struct Fetcher {
     config: Arc<ScrapeConfig>,
     environment: Environment,
@@ -52,10 +51,17 @@ pub(super) struct Fetcher {
     by_socket: Mutex<BTreeMap<String, Arc<HttpClient>>>,
     accept: HeaderValue,
     body_bytes_max: usize,
+    budget: Budget,
+    clock: Arc<dyn Clock>,
 }
 
 impl Fetcher {
-    pub(super) fn new(config: &Arc<ScrapeConfig>, environment: &Environment) -> Result<Self, ClientError> {
+    pub(super) fn new(
+        config: &Arc<ScrapeConfig>,
+        environment: &Environment,
+        budget: &Budget,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, ClientError> {
         let client = HttpClient::new(config.http.clone(), environment, None)?;
         let accept = accept_header(&config.protocols, config.name_escaping);
         let accept = HeaderValue::from_str(&accept).expect("media types are valid header values");
@@ -68,6 +74,8 @@ impl Fetcher {
             by_socket: Mutex::default(),
             accept,
             body_bytes_max,
+            budget: budget.clone(),
+            clock: Arc::clone(clock),
         })
     }
 
@@ -77,6 +85,8 @@ impl Fetcher {
             .parse()
             .map_err(|e| FetchFailure::new(format!("invalid URL {:?}: {e}", target.url)))?;
         let timeout = Duration::from_millis(target.timeout_ms.unsigned_abs());
+        let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        let deadline_ns = self.clock.monotonic_ns().saturating_add(timeout_ns);
         let mut request = Outgoing::get(uri, timeout);
         request.headers.insert(ACCEPT, self.accept.clone());
         let encoding = if self.config.enable_compression { "gzip" } else { "identity" };
@@ -103,10 +113,19 @@ impl Fetcher {
         let header = |name| answer.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("");
         let content_type = header(CONTENT_TYPE).to_owned();
         let body = match header(CONTENT_ENCODING) {
-            "gzip" => gunzip(&answer.body, self.body_bytes_max)?,
+            "gzip" => self.unpack(answer.body, deadline_ns).await?,
             _ => answer.body,
         };
         Ok(Page { body, content_type })
+    }
+
+    /// On a blocking thread: a few kilobytes can unpack for seconds.
+    async fn unpack(&self, packed: Bytes, deadline_ns: u64) -> Result<Bytes, FetchFailure> {
+        let (budget, clock, bytes_max) = (self.budget.clone(), Arc::clone(&self.clock), self.body_bytes_max);
+        let unpacking = tokio::task::spawn_blocking(move || {
+            gunzip(&packed, &Bounds { bytes_max, budget: &budget, clock: &*clock, deadline_ns })
+        });
+        unpacking.await.map_err(|panic| FetchFailure::new(panic.to_string()))?
     }
 
     fn socket_client(&self, path: &str) -> Result<Arc<HttpClient>, FetchFailure> {
@@ -119,33 +138,5 @@ impl Fetcher {
         let client = Arc::new(client);
         clients.insert(path.to_owned(), Arc::clone(&client));
         Ok(client)
-    }
-}
-
-fn gunzip(packed: &[u8], bytes_max: usize) -> Result<Bytes, FetchFailure> {
-    let mut plain = Vec::with_capacity(packed.len().saturating_mul(6).min(bytes_max));
-    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
-    let mut decoder = MultiGzDecoder::new(packed).take(limit);
-    decoder.read_to_end(&mut plain).map_err(|e| FetchFailure::new(format!("gzip: {e}")))?;
-    if plain.len() > bytes_max {
-        return Err(FetchFailure { error: ClientError::BodyTooLarge.to_string(), body_too_large: true });
-    }
-    Ok(plain.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Write as _;
-
-    use super::*;
-
-    #[test]
-    fn a_bomb_is_cut_off_at_the_limit() {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-        encoder.write_all(&vec![b'a'; 1 << 20]).unwrap();
-        let packed = encoder.finish().unwrap();
-        assert_eq!(gunzip(&packed, 1 << 20).unwrap().len(), 1 << 20);
-        assert!(gunzip(&packed, (1 << 20) - 1).unwrap_err().body_too_large);
-        assert!(!gunzip(b"not gzip", 100).unwrap_err().body_too_large);
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::Extension;
+use axum::extract::{FromRequestParts, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base::TenantId;
@@ -17,6 +18,7 @@ use ring::digest;
 use wire_core::http_config::Secret;
 
 use super::reply::plain_error;
+use super::web_config::InForce;
 
 pub(crate) const TENANT_HEADER: &str = "x-scope-orgid";
 
@@ -124,7 +126,12 @@ fn offered(headers: &HeaderMap) -> Option<Offered> {
 }
 
 /// Refuses requests that name no known user, when there are users, and tenants they may not see.
-pub(crate) async fn authenticate(State(users): State<Arc<Users>>, request: Request, next: Next) -> Response {
+pub(crate) async fn authenticate(
+    Extension(in_force): Extension<Arc<InForce>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let users = Arc::clone(&in_force.users);
     if users.is_empty() {
         return next.run(request).await;
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
@@ -24,6 +25,7 @@ use parking_lot::Mutex;
 
 use super::App;
 use super::reply::plain_error;
+use super::web_config::InForce;
 
 /// `Access-Control-*` for the origins that `--web.cors.origin` matches. As upstream: `OPTIONS` is 204 on
 /// every path, and where there is no such path or method nothing is said about origins.
@@ -124,12 +126,12 @@ pub(crate) fn fixed_headers(configured: &BTreeMap<String, String>) -> HeaderMap 
 }
 
 pub(crate) async fn add_headers(
-    State(headers): State<Arc<HeaderMap>>,
+    Extension(in_force): Extension<Arc<InForce>>,
     request: Request,
     next: Next,
 ) -> Response {
     let mut response = next.run(request).await;
-    for (name, value) in &*headers {
+    for (name, value) in &in_force.headers {
         response.headers_mut().insert(name.clone(), value.clone());
     }
     response
@@ -165,8 +167,12 @@ impl RateGate {
     }
 }
 
-pub(crate) async fn limit_rate(State(gate): State<Arc<RateGate>>, request: Request, next: Next) -> Response {
-    if gate.admits() {
+pub(crate) async fn limit_rate(
+    Extension(in_force): Extension<Arc<InForce>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if in_force.gate.admits() {
         next.run(request).await
     } else {
         plain_error(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests")

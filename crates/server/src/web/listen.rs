@@ -1,5 +1,7 @@
 //! Accepting connections: a bound on how many, TLS where configured, and an orderly end.
 
+mod reading;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +15,17 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use super::server_tls::ServerTls;
+use super::web_config::ListenerConfig;
 use crate::shutdown::Shutdown;
+use reading::{FirstRequest, TimedRequests, until_first_request};
 
-/// A client that does not finish its request head within this time is cut off.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// What one listener allows its clients.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ListenLimits {
+    pub(crate) connections_max: usize,
+    /// For the head and for the body of each request.
+    pub(crate) read_timeout: Duration,
+}
 
 /// How long open requests may go on after the server was told to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,12 +36,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Serves until shutdown begins, then drains.
 pub(crate) async fn serve(
     listener: TcpListener,
-    tls: Option<Arc<ServerTls>>,
+    config: Arc<ListenerConfig>,
     router: Router,
-    connections_max: usize,
+    limits: ListenLimits,
     shutdown: Shutdown,
 ) {
-    let places = Arc::new(Semaphore::new(connections_max.max(1)));
+    let places = Arc::new(Semaphore::new(limits.connections_max.max(1)));
     let graceful = GracefulShutdown::new();
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -50,9 +58,16 @@ pub(crate) async fn serve(
             }
         };
         let watcher = graceful.watcher();
-        let (router, tls) = (router.clone(), tls.clone());
+        let (router, config) = (router.clone(), Arc::clone(&config));
         tokio::spawn(async move {
-            connection(stream, peer, tls, router, watcher).await;
+            let timed = TimedRequests {
+                inner: TowerToHyperService::new(router.layer(axum::Extension(ConnectInfo(peer)))),
+                first: FirstRequest::default(),
+                timeout: limits.read_timeout,
+            };
+            let first = timed.first.clone();
+            let served = connection(stream, peer, &config, timed, watcher);
+            until_first_request(served, &first, limits.read_timeout).await;
             drop(place);
         });
     }
@@ -65,20 +80,18 @@ pub(crate) async fn serve(
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    tls: Option<Arc<ServerTls>>,
-    router: Router,
+    config: &ListenerConfig,
+    service: TimedRequests<TowerToHyperService<Router>>,
     watcher: hyper_util::server::graceful::Watcher,
 ) {
     // Answers are written whole; waiting to fill a packet only delays the last one.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
-    let router = router.layer(axum::Extension(ConnectInfo(peer)));
-    let service = TowerToHyperService::new(router);
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(service.timeout);
     builder.http2().timer(TokioTimer::new());
-    let outcome = match tls {
+    let outcome = match config.current().tls.clone() {
         None => {
             let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
             watcher.watch(served.into_owned()).await

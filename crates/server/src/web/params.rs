@@ -44,7 +44,8 @@ impl Params {
             } else if let Some(escape) = bad_escape(name).or_else(|| bad_escape(value)) {
                 format!("invalid URL escape {escape:?}")
             } else {
-                let cause = format!("invalid parameter {:?}: not valid UTF-8", decode(name).unwrap_or_default());
+                let cause =
+                    format!("invalid parameter {:?}: not valid UTF-8", decode(name).unwrap_or_default());
                 self.not_text.get_or_insert(cause);
                 continue;
             };

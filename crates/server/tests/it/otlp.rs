@@ -27,10 +27,15 @@ fn options(dir: &Path, enable_otlp_receiver: bool) -> ServeOptions {
     ServeOptions {
         config_file: Some(config_file),
         data_dir: dir.join("data"),
-        listeners: vec![ListenerOptions { address: "127.0.0.1:0".to_owned(), web: Default::default() }],
+        listeners: vec![ListenerOptions {
+            address: "127.0.0.1:0".to_owned(),
+            web: Default::default(),
+            web_config_file: None,
+        }],
         auth: Default::default(),
         insecure_no_auth: false,
         connections_max: 16,
+        read_timeout: std::time::Duration::from_secs(300),
         web: WebSettings {
             enable_admin_api: false,
             enable_lifecycle: false,
@@ -81,6 +86,7 @@ fn options(dir: &Path, enable_otlp_receiver: bool) -> ServeOptions {
         concurrent_evals_max: 1,
         notifier: Default::default(),
         scrape: Default::default(),
+        scrape_budget: base::Budget::unlimited(),
         host: None,
         auto_reload: None,
         flush_deadline: Duration::ZERO,

@@ -59,7 +59,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     value("config.auto-reload-interval", "30s", "How often files are looked at for --config.auto-reload."),
     repeated("web.listen-address", "127.0.0.1:9090", "Address to listen on; may be repeated."),
     value("web.config.file", "", "File that switches on TLS and basic authentication."),
-    moot("web.read-timeout", "5m"),
+    value("web.read-timeout", "5m", "The longest that a request may take to arrive."),
     value("web.max-connections", "512", "Connections open at once."),
     moot("web.max-notifications-subscribers", "16"),
     value("web.external-url", "", "The URL under which this server is reached from outside."),

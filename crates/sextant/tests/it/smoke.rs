@@ -27,6 +27,9 @@ fn refuses_bad_configuration_with_a_message() {
         (None, &[], &["prometheus.yml", "o such file"]),
         (Some(IDLE), &["--web.config.file=absent.yml"], &["absent.yml"]),
         (Some(IDLE), &["--query.timeout=soon"], &["query.timeout", "soon"]),
+        (Some(IDLE), &["--log.level=loud"], &["log.level", "loud"]),
+        (Some(IDLE), &["--web.external-url=http://[bad"], &["web.external-url", "[bad"]),
+        (Some(IDLE), &["--web.external-url=ftp://host/"], &["web.external-url", "ftp"]),
     ] {
         let scratch = tempfile::tempdir().unwrap();
         let dir = scratch.path();
@@ -74,6 +77,35 @@ fn reload_takes_good_files_and_only_those() {
     });
     let metrics = sextant.get("/metrics").text();
     assert!(metrics.contains("prometheus_config_last_reload_successful 1"), "{metrics}");
+}
+
+/// `--web.read-timeout`: whoever is slow to send frees the place it took.
+#[test]
+fn slow_clients_are_cut_off() {
+    use std::io::{Read as _, Write as _};
+    let scratch = tempfile::tempdir().unwrap();
+    let sextant = Sextant::start(scratch.path(), IDLE, &["--web.read-timeout=1s", "--web.max-connections=4"]);
+    let head = "POST /api/v1/query HTTP/1.1\r\nHost: a\r\n";
+    let form = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\nquery";
+    let starts = ["", "P", head, &format!("{head}{form}")];
+    let mut slow: Vec<_> = starts
+        .iter()
+        .map(|start| {
+            let mut stream = std::net::TcpStream::connect(&sextant.address).unwrap();
+            stream.write_all(start.as_bytes()).unwrap();
+            stream.set_read_timeout(Some(SOON)).unwrap();
+            stream
+        })
+        .collect();
+    for (start, stream) in starts.iter().zip(&mut slow) {
+        let ended = stream.read_to_end(&mut Vec::new());
+        let ended = ended.map_err(|e| e.kind());
+        assert!(
+            matches!(ended, Ok(_) | Err(std::io::ErrorKind::ConnectionReset)),
+            "{start:?} was not cut off: {ended:?}"
+        );
+    }
+    assert_eq!(sextant.get("/-/ready").status, 200);
 }
 
 /// The server scrapes itself, ends on SIGTERM with success, and reads its data again.

@@ -53,6 +53,31 @@ fn basic_authentication_guards_every_path() {
     }
 }
 
+/// Who was taken out of the file is refused from the next request on; a broken file changes nothing.
+#[test]
+fn users_of_a_changed_file_are_in_force_at_once() {
+    let scratch = tempfile::tempdir().unwrap();
+    let flag = web_config(scratch.path(), USERS);
+    let sextant = Sextant::start_unready(scratch.path(), IDLE, &[&flag]);
+    // `ali:open sesame` and `eve:open sesame`.
+    let status = |credentials: &str| {
+        let value = format!("Basic {credentials}");
+        let headers = [("Authorization", value.as_str())];
+        crate::http::request(&sextant.address, "GET", "/-/healthy", &headers, b"").map(|answer| answer.status)
+    };
+    let (ali, eve) = ("YWxpOm9wZW4gc2VzYW1l", "ZXZlOm9wZW4gc2VzYW1l");
+    until(START, "an answer", || match status(ali) {
+        Ok(200) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    assert_eq!(status(eve).unwrap(), 401);
+    web_config(scratch.path(), &USERS.replace("ali", "eve"));
+    assert_eq!([status(ali).unwrap(), status(eve).unwrap()], [401, 200]);
+    web_config(scratch.path(), "basic_auth_users: nobody\n");
+    assert_eq!([status(ali).unwrap(), status(eve).unwrap()], [401, 200]);
+    assert!(sextant.process.log().contains("the old one stays in force"), "{}", sextant.process.log());
+}
+
 #[test]
 fn tls_with_a_certificate_of_ones_own() {
     let Some([openssl, curl]) = neighbours::find_all(["openssl", "curl"]) else { return };
