@@ -67,13 +67,16 @@ impl Tree {
     }
 }
 
+/// From the tree to findings, one sentence each.
+type Check = fn(&Tree) -> Vec<String>;
+
 /// Runs every check; an error lists all findings.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
     let tree = Tree::read(root)?;
     for remark in size::remarks(&tree) {
         report(&format!("remark: {remark}"));
     }
-    let checks: [(&str, fn(&Tree) -> Vec<String>); 9] = [
+    let checks: [(&str, Check); 9] = [
         ("layers", layers::check_arrows),
         ("async", layers::check_async),
         ("build scripts", layers::check_build_scripts),

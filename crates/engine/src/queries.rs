@@ -59,6 +59,8 @@ pub struct QueryTimings {
 pub struct QueryAnswer {
     pub output: QueryOutput,
     pub timings: QueryTimings,
+    /// What the store could not read: the answer is incomplete.
+    pub store_warnings: Vec<String>,
 }
 
 /// Why there is no answer.
@@ -198,7 +200,7 @@ impl QueryEngine {
             evaluation_s: seconds(prepared_ns, done_ns),
             total_s: seconds(started_ns, done_ns),
         };
-        Ok(QueryAnswer { output, timings })
+        Ok(QueryAnswer { output, timings, store_warnings: source.view.warnings() })
     }
 }
 

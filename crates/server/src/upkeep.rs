@@ -36,6 +36,8 @@ pub(crate) struct StoreMetrics {
     cut_failures: Counter,
     read_only: Gauge,
     exemplars: Gauge,
+    corrupt_parts: Counter,
+    corrupt_blocks: Counter,
     lowest_timestamp: Gauge,
     head_max_time: Gauge,
 }
@@ -84,6 +86,11 @@ impl StoreMetrics {
             cut_failures: r
                 .counter("sextant_store_cut_failures_total", "Cuts that failed and will be tried again."),
             read_only: r.gauge("sextant_store_read_only", "1 while a full or failing disk refuses writes."),
+            corrupt_parts: r.counter(
+                "sextant_store_corrupt_parts_total",
+                "Parts found damaged; their readable data are served.",
+            ),
+            corrupt_blocks: r.counter("sextant_store_corrupt_blocks_total", "Blocks of parts found damaged."),
             exemplars: r.gauge(
                 "prometheus_tsdb_exemplar_exemplars_in_storage",
                 "Number of exemplars currently in circular storage.",
@@ -112,6 +119,16 @@ impl StoreMetrics {
         self.compaction_failures.set(stats.merge_failures as f64);
         self.reload_failures.set(0.0);
         self.wal_corruptions.set(0.0);
+        // Each finding is logged once: the list of sentences only grows.
+        let found = (stats.corrupt_parts + stats.corrupt_blocks) as f64;
+        if found > self.corrupt_parts.get() + self.corrupt_blocks.get() {
+            tracing::error!(
+                findings = stats.corruption.join("; "),
+                "damaged data in the store; run `sextant doctor`"
+            );
+        }
+        self.corrupt_parts.set(stats.corrupt_parts as f64);
+        self.corrupt_blocks.set(stats.corrupt_blocks as f64);
         self.cuts.set(stats.cuts as f64);
         self.cut_failures.set(stats.cut_failures as f64);
         self.read_only.set(f64::from(u8::from(stats.read_only)));

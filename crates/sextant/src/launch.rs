@@ -192,7 +192,7 @@ pub(crate) fn fail(message: &str) -> ExitCode {
 }
 
 /// Runs until a signal or a request ends the server.
-pub(crate) fn run(settings: Settings, moot_flags: Vec<&'static str>) -> ExitCode {
+pub(crate) fn run(settings: Settings, moot_flags: &[&str]) -> ExitCode {
     start_logging(&settings);
     for warning in &settings.warnings {
         tracing::warn!(warning, "configuration");
@@ -228,6 +228,12 @@ async fn serve(settings: Settings) -> Result<(), String> {
         took_ms = recovery.took_ms,
         "server is ready to receive web requests"
     );
+    if recovery.torn_bytes > 0 {
+        tracing::warn!(
+            bytes = recovery.torn_bytes,
+            "a torn end of the journal was cut off; it had not been acknowledged"
+        );
+    }
     for problem in &recovery.problems {
         tracing::error!(problem, "damage found while opening the store");
     }

@@ -43,7 +43,7 @@ enum Command {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(args) => serve::run(&args),
-        Command::Prometheus(flags) => prometheus::run(*flags),
+        Command::Prometheus(flags) => prometheus::run(&flags),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test_rules::run(&args),
         Command::Query(args) => query::run(&args),

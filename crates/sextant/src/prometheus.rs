@@ -40,9 +40,9 @@ impl Args for Flags {
     }
 }
 
-pub(crate) fn run(flags: Flags) -> ExitCode {
+pub(crate) fn run(flags: &Flags) -> ExitCode {
     match settings(&flags.0) {
-        Ok(settings) => launch::run(settings, flags.0.moot()),
+        Ok(settings) => launch::run(settings, &flags.0.moot()),
         Err(message) => launch::fail(&message),
     }
 }

@@ -33,7 +33,7 @@ pub(crate) struct Serve {
 
 pub(crate) fn run(args: &Serve) -> ExitCode {
     match settings(args) {
-        Ok(settings) => launch::run(settings, Vec::new()),
+        Ok(settings) => launch::run(settings, &[]),
         Err(message) => launch::fail(&message),
     }
 }

@@ -367,7 +367,8 @@ mod tests {
     /// record, the savepoint and their agreement.
     #[test]
     fn the_queue_of_version_1_opens() {
-        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus/formats/remote-write-queue/v1");
+        let fixture =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus/formats/remote-write-queue/v1");
         if std::env::var_os("UPDATE_FIXTURES").is_some() {
             let queue = open(&fixture, 1 << 20);
             queue.append(2, b"first", 0).unwrap();

@@ -95,6 +95,7 @@ async fn run(app: Arc<App>, request: QueryRequest, params: Params, limit: usize)
     };
     app.metrics.query_duration.observe(answer.timings.total_s);
     let mut warnings = answer.output.warnings(&text, ANNOTATIONS_SHOWN_MAX);
+    warnings.extend(answer.store_warnings.iter().cloned());
     let infos = answer.output.infos(&text, ANNOTATIONS_SHOWN_MAX);
     if limit > 0 && answer.output.value.truncate(limit) {
         warnings.push("results truncated due to limit".to_owned());

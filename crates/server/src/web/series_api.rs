@@ -7,7 +7,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use base::CancelToken;
 use model::{Matcher, Metadata};
-use store_metrics::LabelScope;
+use store_metrics::{LabelScope, MetricsView};
 
 use wire_prom::negotiate::EscapingScheme;
 
@@ -41,17 +41,20 @@ fn scope(params: &Params) -> Result<Scope, ApiError> {
     Ok(Scope { selectors, start_ms, end_ms, limit })
 }
 
-fn warnings(truncated: bool) -> Vec<String> {
-    if truncated { vec![TRUNCATED.to_owned()] } else { Vec::new() }
+/// What is missing from an answer: cut off, or unreadable in the store.
+fn warnings(truncated: bool, view: &MetricsView) -> Vec<String> {
+    let cut_off = truncated.then(|| TRUNCATED.to_owned());
+    view.warnings().into_iter().chain(cut_off).collect()
 }
 
 pub(crate) async fn labels(State(app): State<Arc<App>>, caller: Caller, params: Params) -> ApiResult {
     let scope = scope(&params)?;
     let view = app.store.view();
+    let seen = view.clone();
     let answer = app.compute(move || view.label_names(&caller.tenant, &scope.as_ref())).await?;
     success_with(
         |w| w.array(|w| answer.values.iter().for_each(|v| w.string(v))),
-        &warnings(answer.truncated),
+        &warnings(answer.truncated, &seen),
         &[],
     )
 }
@@ -69,10 +72,11 @@ pub(crate) async fn label_values(
     }
     let scope = scope(&params)?;
     let view = app.store.view();
+    let seen = view.clone();
     let answer = app.compute(move || view.label_values(&caller.tenant, &name, &scope.as_ref())).await?;
     success_with(
         |w| w.array(|w| answer.values.iter().for_each(|v| w.string(v))),
-        &warnings(answer.truncated),
+        &warnings(answer.truncated, &seen),
         &[],
     )
 }
@@ -87,13 +91,14 @@ pub(crate) async fn series(State(app): State<Arc<App>>, caller: Caller, params: 
     let selectors = params.selectors().map_err(|e| ApiError::param("match[]", e))?;
     let scope = Scope { selectors, start_ms, end_ms, limit };
     let view = app.store.view();
+    let seen = view.clone();
     let budget = app.engine.budget().child("series", app.engine.limits().memory_bytes_per_query_max);
     let cancel = CancelToken::unbounded();
     let _hang_up = CancelOnDrop(cancel.clone());
     let answer = app.compute(move || view.series(&caller.tenant, &scope.as_ref(), &budget, &cancel)).await?;
     success_with(
         |w| w.array(|w| answer.series.iter().for_each(|l| w.labels(l))),
-        &warnings(answer.truncated),
+        &warnings(answer.truncated, &seen),
         &[],
     )
 }

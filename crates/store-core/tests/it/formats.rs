@@ -53,7 +53,8 @@ fn check_same_bytes(written: &MemVfs, format: &str) {
     let (mut now, mut then) = (Vec::new(), Vec::new());
     files_below(written, Path::new("d"), Path::new("d"), &mut now);
     // Copies of tombstones beside the catalog came later than the fixtures.
-    now.retain(|(path, _)| !path.starts_with("tombstones"));
+    // Written by later releases of the same version: readers of older directories do without.
+    now.retain(|(path, _)| !path.starts_with("tombstones") && path != Path::new("snapshots/first/meta.json"));
     files_below(&fixture(format), Path::new("d"), Path::new("d"), &mut then);
     assert_eq!(now, then, "{format}: bytes differ from the released format");
 }
