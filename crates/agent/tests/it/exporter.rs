@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// The collectors that we have; their mount point filter is upstream's, which Debian changes.
@@ -29,6 +29,14 @@ impl Exporter {
             println!("SKIPPED: needs prometheus-node-exporter");
             return None;
         };
+        let version = version_of(&program);
+        if version < Some(VERSION_MIN) {
+            println!(
+                "SKIPPED: needs node_exporter {VERSION_MIN:?} or newer, {} is {version:?}",
+                program.display()
+            );
+            return None;
+        }
         let collectors = agent::COLLECTOR_NAMES.iter().filter(|name| **name != "uname");
         let mut child = Command::new(program)
             .args(FLAGS)
@@ -67,6 +75,19 @@ impl Drop for Exporter {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
+}
+
+/// Older releases differ from what we follow in ways that are of no interest any more.
+const VERSION_MIN: (u32, u32) = (1, 11);
+
+/// Major and minor of `node_exporter, version 1.11.1 (...)`.
+fn version_of(program: &Path) -> Option<(u32, u32)> {
+    let output = Command::new(program).arg("--version").output().ok()?;
+    // It goes to one or the other, depending on the release.
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let mut numbers = text.split_once("version ")?.1.split('.');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 /// In the folder that `SEXTANT_PEERS` names, where tests/setup unpacks Debian's packages, or on the
