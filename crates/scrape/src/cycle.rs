@@ -34,6 +34,8 @@ pub struct CycleOptions {
     /// Store a zero at each new start timestamp.
     pub created_zero_samples: bool,
     pub exemplars: bool,
+    /// Store the extra automatic series for every job, as the feature flag of that name does.
+    pub extra_scrape_metrics: bool,
 }
 
 /// Counts of one scrape, for the automatic series and the self metrics.
@@ -93,7 +95,8 @@ impl ScrapeCycle {
         target: Arc<Target>,
         options: CycleOptions,
     ) -> Self {
-        let reports = report::ReportSeries::new(&tenant, &target.public_labels, config.extra_scrape_metrics);
+        let with_extra = config.extra_scrape_metrics || options.extra_scrape_metrics;
+        let reports = report::ReportSeries::new(&tenant, &target.public_labels, with_extra);
         let schema_max = schema_for_factor(config.limits.native_histogram_min_bucket_factor);
         Self {
             tenant,

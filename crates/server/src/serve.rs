@@ -2,7 +2,7 @@
 //! order.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +39,12 @@ use crate::web::{self, App, AppParts, Notices, StatusFacts, WebSettings};
 
 /// Where metrics live within the data directory; other signals have folders of their own.
 pub const METRICS_DIR: &str = "metrics";
+
+/// Where the metrics of a data directory are. A folder that is a store itself, such as a snapshot,
+/// is used as it stands.
+pub fn metrics_dir(data_dir: &Path) -> PathBuf {
+    if data_dir.join("meta.json").is_file() { data_dir.to_path_buf() } else { data_dir.join(METRICS_DIR) }
+}
 
 /// One address to listen on.
 #[derive(Debug, Clone)]
@@ -293,8 +299,7 @@ async fn open_store(
     if let Some(n_exemplars) = storage.max_exemplars {
         store.limits.exemplars_max = usize::try_from(n_exemplars).unwrap_or(0);
     }
-    let (dir, journal, clock) =
-        (options.data_dir.join(METRICS_DIR), options.journal.clone(), Arc::clone(clock));
+    let (dir, journal, clock) = (metrics_dir(&options.data_dir), options.journal.clone(), Arc::clone(clock));
     let path = dir.display().to_string();
     let opened = tokio::task::spawn_blocking(move || {
         MetricStore::open_dir(Arc::new(RealVfs), &dir, clock, journal, store)

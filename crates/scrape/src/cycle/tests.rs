@@ -166,3 +166,17 @@ fn metadata_is_kept_by_family() {
     let all: Vec<_> = cycle.metadata().map(|(f, m)| (f.to_owned(), m.help.clone(), m.metric_type)).collect();
     assert_eq!(all, [("a".to_owned(), "Help.".to_owned(), model::MetricType::Counter)]);
 }
+
+#[test]
+fn the_extra_series_come_by_job_or_for_all() {
+    for (of_job, for_all, expected) in [(false, false, 5), (true, false, 8), (false, true, 8)] {
+        let config = ScrapeConfig { extra_scrape_metrics: of_job, ..config() };
+        let address = Labels::from_pairs([("__address__", "host:1")]);
+        let target = Target::build(&config, &address, &Labels::empty()).unwrap().unwrap();
+        let options = CycleOptions { extra_scrape_metrics: for_all, ..CycleOptions::default() };
+        let mut cycle = ScrapeCycle::new(TenantId::anonymous(), Arc::new(config), Arc::new(target), options);
+        let mut scraped = scrape(&mut cycle, "", 1000);
+        cycle.report(&mut scraped, 1000, 0.0);
+        assert_eq!(scraped.batch.floats.len(), expected);
+    }
+}
