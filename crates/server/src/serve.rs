@@ -105,8 +105,8 @@ pub enum ServeError {
     #[error("cannot use TLS on {address}: {cause}")]
     Tls { address: String, cause: ServerTlsError },
     #[error(
-        "{address} can be reached from other machines, and no users are configured: add basic_auth_users to \
-         --web.config.file, listen on 127.0.0.1, or say --insecure-no-auth"
+        "{address} can be reached from other machines, and no users are configured: add users to \
+         sextant.yml or to the file of --web.config.file, listen on 127.0.0.1, or say --insecure-no-auth"
     )]
     OpenToTheWorld { address: String },
     #[error("{0}")]

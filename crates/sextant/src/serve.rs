@@ -26,6 +26,9 @@ pub(crate) struct Serve {
     /// Address to listen on, whatever the file says; may be repeated.
     #[arg(long, value_name = "HOST:PORT")]
     listen: Vec<String>,
+    /// Allow deletion and snapshots by HTTP.
+    #[arg(long)]
+    enable_admin_api: bool,
     /// Listen beyond this machine although no users are configured.
     #[arg(long)]
     insecure_no_auth: bool,
@@ -47,6 +50,12 @@ fn settings(args: &Serve) -> Result<Settings, String> {
         None => (String::new(), "sextant.yml".to_owned()),
     };
     let config = SextantConfig::parse(&text, &path).map_err(|e| e.located())?;
+    // A hash that could never match would lock its user out without a word.
+    if let Some((name, _)) =
+        config.auth.users.iter().find(|(_, u)| u.password_hash.expose().starts_with("$argon2"))
+    {
+        return Err(format!("{path}: user {name:?}: argon2 hashes are not supported yet, use bcrypt"));
+    }
     let mut settings = from_config(&config);
     if let Some(dir) = &args.data_dir {
         settings.data_dir.clone_from(dir);
@@ -55,6 +64,7 @@ fn settings(args: &Serve) -> Result<Settings, String> {
         settings.listen_addresses.clone_from(&args.listen);
     }
     settings.insecure_no_auth |= args.insecure_no_auth;
+    settings.enable_admin_api = args.enable_admin_api;
     Ok(settings)
 }
 
