@@ -15,4 +15,4 @@ pub use bytesize::ByteSize;
 pub use cancel::{CancelToken, Cancelled};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use rng::Rng;
-pub use tenant::TenantId;
+pub use tenant::{PerTenant, TenantId};

@@ -1,5 +1,6 @@
 //! Tenants: the first component of every key, path, cache and limit.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -51,6 +52,30 @@ impl TenantId {
 impl fmt::Display for TenantId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// A setting that every tenant has, and that some have a value of their own for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PerTenant<T> {
+    pub default: T,
+    pub overrides: BTreeMap<TenantId, T>,
+}
+
+impl<T> PerTenant<T> {
+    /// The same for everybody.
+    pub fn all(default: T) -> Self {
+        Self { default, overrides: BTreeMap::new() }
+    }
+
+    pub fn of(&self, tenant: &TenantId) -> &T {
+        self.overrides.get(tenant).unwrap_or(&self.default)
+    }
+
+    /// The same tenants with another setting that follows from this one.
+    pub fn map<U>(&self, of: impl Fn(&T) -> U) -> PerTenant<U> {
+        let overrides = self.overrides.iter().map(|(tenant, value)| (tenant.clone(), of(value)));
+        PerTenant { default: of(&self.default), overrides: overrides.collect() }
     }
 }
 

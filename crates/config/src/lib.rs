@@ -17,6 +17,7 @@ mod suggest;
 
 pub mod check;
 pub mod error;
+pub mod password;
 pub mod path;
 pub mod prometheus;
 pub mod reload;
@@ -27,6 +28,7 @@ pub mod url;
 pub mod web;
 
 pub use error::{ConfigError, Problem};
+pub use password::PasswordHash;
 pub use prometheus::client::parse_http_client_file;
 pub use prometheus::{Environment, Mode, PrometheusConfig};
 pub use rule_files::{RuleFileOptions, parse_rule_file, parse_unit_test_file};

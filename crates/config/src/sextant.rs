@@ -8,6 +8,7 @@ use wire_core::http_config::Secret;
 use crate::decode::{Record, Value, decode_text};
 use crate::encode;
 use crate::error::{ConfigError, Problem};
+use crate::password::PasswordHash;
 use crate::path;
 use crate::schema::sextant::SEXTANT;
 
@@ -31,14 +32,20 @@ pub struct Listener {
     pub web_config: String,
 }
 
+/// What somebody may do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rights {
+    /// Tenants they may act for; empty: all.
+    pub tenants: Vec<TenantId>,
+    /// Deletion, snapshots, reloading, ending the server, profiles.
+    pub admin: bool,
+}
+
 /// Somebody with a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// bcrypt (`$2…`) or argon2 (`$argon2…`).
-    pub password_hash: Secret,
-    /// Empty: the default tenant.
-    pub tenants: Vec<String>,
-    pub admin: bool,
+    pub password_hash: PasswordHash,
+    pub rights: Rights,
 }
 
 /// A bearer token, known by its digest or kept in a file.
@@ -48,8 +55,7 @@ pub struct Token {
     /// 64 hexadecimal digits; empty when `file` is set.
     pub sha256: Secret,
     pub file: String,
-    pub tenants: Vec<String>,
-    pub admin: bool,
+    pub rights: Rights,
 }
 
 /// Who may come in. Without users and tokens everybody may, which only loopback listeners allow.
@@ -60,8 +66,8 @@ pub struct AuthConfig {
     pub insecure_no_auth: bool,
 }
 
-/// What one tenant may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What one tenant may use. 0 is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TenantLimits {
     pub active_series: u64,
     pub samples_per_second: u64,
@@ -78,7 +84,7 @@ pub struct TenantsConfig {
     /// Off: everything belongs to the tenant `anonymous` and `X-Scope-OrgID` is ignored.
     pub multi_tenant: bool,
     pub limits: TenantLimits,
-    /// An override starts from the built-in limits, not from `limits`.
+    /// What an override does not name is as in `limits`.
     pub overrides: BTreeMap<TenantId, TenantLimits>,
 }
 
@@ -235,45 +241,60 @@ fn listeners(record: &Record) -> Vec<Listener> {
 }
 
 fn auth_config(auth: &Record) -> AuthConfig {
-    let user = |user: &Record| User {
-        password_hash: Secret::new(user.str("password_hash")),
-        tenants: user.strings("tenants"),
-        admin: user.bool("admin"),
+    // The schema has checked hashes and tenants.
+    let user = |(name, value): (&String, &Value)| {
+        let user = value.as_section()?;
+        let password_hash = PasswordHash::parse(user.str("password_hash")).ok()?;
+        Some((name.clone(), User { password_hash, rights: rights(user) }))
     };
     let users = match auth.get("users") {
-        Value::Map(map) => {
-            map.iter().filter_map(|(name, value)| Some((name.clone(), user(value.as_section()?)))).collect()
-        }
+        Value::Map(map) => map.iter().filter_map(user).collect(),
         _ => BTreeMap::new(),
     };
     let tokens = auth.sections("tokens").map(|token| Token {
         name: token.str("name").to_owned(),
         sha256: Secret::new(token.str("sha256")),
         file: token.str("file").to_owned(),
-        tenants: token.strings("tenants"),
-        admin: token.bool("admin"),
+        rights: rights(token),
     });
     AuthConfig { users, tokens: tokens.collect(), insecure_no_auth: auth.bool("insecure_no_auth") }
 }
 
-fn tenant_limits(limits: &Record) -> TenantLimits {
+fn rights(whose: &Record) -> Rights {
+    let tenants = whose.strings("tenants");
+    Rights {
+        tenants: tenants.iter().filter_map(|id| TenantId::new(id).ok()).collect(),
+        admin: whose.bool("admin"),
+    }
+}
+
+/// What the file does not name comes from `base`, or is the preset.
+fn tenant_limits(limits: &Record, base: Option<&TenantLimits>) -> TenantLimits {
+    let number = |name: &str, of: fn(&TenantLimits) -> u64| match base {
+        Some(base) if limits.place(name).is_none() => of(base),
+        _ => limits.uint(name),
+    };
     TenantLimits {
-        active_series: limits.uint("active_series"),
-        samples_per_second: limits.uint("samples_per_second"),
-        label_names_per_series: limits.uint("label_names_per_series"),
-        label_value_length_bytes: limits.uint("label_value_length"),
-        query_memory: size_of(limits, "query_memory"),
-        query_concurrency: limits.uint("query_concurrency"),
+        active_series: number("active_series", |base| base.active_series),
+        samples_per_second: number("samples_per_second", |base| base.samples_per_second),
+        label_names_per_series: number("label_names_per_series", |base| base.label_names_per_series),
+        label_value_length_bytes: number("label_value_length", |base| base.label_value_length_bytes),
+        query_memory: match base {
+            Some(base) if limits.place("query_memory").is_none() => base.query_memory,
+            _ => size_of(limits, "query_memory"),
+        },
+        query_concurrency: number("query_concurrency", |base| base.query_concurrency),
     }
 }
 
 fn tenants_config(record: &Record) -> TenantsConfig {
     let tenants = record.section("tenants");
-    let limits = tenants.and_then(|tenants| tenants.section("limits")).map(tenant_limits);
+    let limits = tenants.and_then(|tenants| tenants.section("limits"));
+    let limits = limits.map(|limits| tenant_limits(limits, None)).unwrap_or_default();
     let overrides = match tenants.map(|tenants| tenants.get("overrides")) {
         Some(Value::Map(map)) => {
             let of = |(id, value): (&String, &Value)| {
-                Some((TenantId::new(id).ok()?, tenant_limits(value.as_section()?)))
+                Some((TenantId::new(id).ok()?, tenant_limits(value.as_section()?, Some(&limits))))
             };
             map.iter().filter_map(of).collect()
         }
@@ -281,14 +302,7 @@ fn tenants_config(record: &Record) -> TenantsConfig {
     };
     TenantsConfig {
         multi_tenant: tenants.is_some_and(|tenants| tenants.bool("multi_tenant")),
-        limits: limits.unwrap_or(TenantLimits {
-            active_series: 0,
-            samples_per_second: 0,
-            label_names_per_series: 0,
-            label_value_length_bytes: 0,
-            query_memory: None,
-            query_concurrency: 0,
-        }),
+        limits,
         overrides,
     }
 }

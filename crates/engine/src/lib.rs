@@ -7,8 +7,10 @@ pub mod active;
 pub mod admission;
 pub mod queries;
 pub mod source;
+pub mod tenants;
 
 pub use active::{ActiveQueries, ActiveQuery};
 pub use admission::{Admission, AdmissionRefused};
 pub use queries::{QueryAnswer, QueryEngine, QueryError, QueryLimits, QueryRequest, QueryTimings};
 pub use source::StoreSource;
+pub use tenants::{TenantQueryLimits, TenantShare};

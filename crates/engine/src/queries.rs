@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use base::{Budget, BudgetExceeded, CancelToken, Clock, TenantId};
+use base::{Budget, BudgetExceeded, CancelToken, Clock, PerTenant, TenantId};
 use ql_promql::ast::Expr;
 use ql_promql::eval::{EvalError, evaluate};
 use ql_promql::parser::{ParseErrors, ParserOptions, parse_expr};
@@ -14,6 +14,7 @@ use store_metrics::MetricStore;
 use crate::active::ActiveQueries;
 use crate::admission::{Admission, AdmissionRefused};
 use crate::source::StoreSource;
+use crate::tenants::{TenantQueryLimits, TenantShare, Tenants};
 
 /// Named limits of the query side.
 #[derive(Debug, Clone)]
@@ -23,9 +24,11 @@ pub struct QueryLimits {
     pub waiting_max: usize,
     /// The longest a query may take, and the deadline of those that name none.
     pub timeout: Duration,
-    /// Memory all queries together may use.
-    pub memory_bytes_max: u64,
+    /// What the memory of all queries together is charged to.
+    pub budget: Budget,
     pub memory_bytes_per_query_max: u64,
+    /// What the queries of each tenant may use together.
+    pub tenants: PerTenant<TenantQueryLimits>,
     /// Threads that one query may use.
     pub threads_per_query: usize,
 }
@@ -86,7 +89,7 @@ pub struct QueryEngine {
     no_step_subquery_interval_ms: AtomicI64,
     parser: ParserOptions,
     limits: QueryLimits,
-    budget: Budget,
+    tenants: Arc<Tenants>,
     admission: Admission,
     active: ActiveQueries,
 }
@@ -99,7 +102,8 @@ impl QueryEngine {
         parser: ParserOptions,
         limits: QueryLimits,
     ) -> Self {
-        let budget = Budget::new("queries", limits.memory_bytes_max);
+        let tenants = Tenants::new(limits.tenants.clone(), limits.waiting_max, limits.budget.clone());
+        let tenants = Arc::new(tenants);
         let admission = Admission::new(limits.concurrency_max, limits.waiting_max);
         let no_step_subquery_interval_ms = AtomicI64::new(options.no_step_subquery_interval_ms);
         let active = ActiveQueries::default();
@@ -110,7 +114,7 @@ impl QueryEngine {
             no_step_subquery_interval_ms,
             parser,
             limits,
-            budget,
+            tenants,
             admission,
             active,
         }
@@ -147,7 +151,19 @@ impl QueryEngine {
 
     /// The budget all queries draw from.
     pub fn budget(&self) -> &Budget {
-        &self.budget
+        &self.limits.budget
+    }
+
+    /// The memory of one query of the tenant, for as long as the share is held.
+    pub fn share_of(&self, tenant: &TenantId, what: &'static str) -> (TenantShare, Budget) {
+        let share = self.tenants.enter(tenant);
+        let budget = share.budget(what, self.limits.memory_bytes_per_query_max);
+        (share, budget)
+    }
+
+    /// Bytes that the running queries of each tenant use.
+    pub fn used_bytes_by_tenant(&self) -> Vec<(TenantId, u64)> {
+        self.tenants.used_bytes()
     }
 
     pub fn parse(&self, text: &str) -> Result<Expr, QueryError> {
@@ -165,7 +181,7 @@ impl QueryEngine {
         let started_ns = self.clock.monotonic_ns();
         let timeout = request.timeout.map_or(self.limits.timeout, |asked| asked.min(self.limits.timeout));
         let cancel = request.cancel.with_deadline(Arc::clone(&self.clock), timeout);
-        let budget = self.budget.child("query", self.limits.memory_bytes_per_query_max);
+        let (share, budget) = self.share_of(&request.tenant, "query");
         let _listed = self.active.list(
             request.tenant.clone(),
             Arc::clone(&request.text),
@@ -173,6 +189,8 @@ impl QueryEngine {
             budget.clone(),
             cancel.clone(),
         );
+        // A tenant's own queue first, so that whoever waits there takes no place from others.
+        let _admitted_by_tenant = share.admission().enter(&cancel)?;
         let _admitted = self.admission.enter(&cancel)?;
         let admitted_ns = self.clock.monotonic_ns();
 

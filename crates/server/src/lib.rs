@@ -3,6 +3,7 @@
 
 #![expect(missing_debug_implementations, reason = "handles of tasks and sockets have nothing to print")]
 
+pub mod accounts;
 mod discovery;
 mod failure_log;
 pub mod host;

@@ -137,6 +137,11 @@ impl Scraping {
         self.pools.read().values().map(|pool| pool.view()).collect()
     }
 
+    /// Whom scraped samples belong to.
+    pub(crate) fn tenant(&self) -> &TenantId {
+        &self.around.tenant
+    }
+
     /// The configuration of one pool, as YAML with defaults and without secrets.
     pub fn pool_config(&self, name: &str) -> Option<Arc<ScrapeConfig>> {
         self.pools.read().get(name).map(|pool| pool.config())

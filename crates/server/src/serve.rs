@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use base::{Budget, Clock, TenantId};
+use base::{Budget, Clock, PerTenant, TenantId};
 use config::WebConfig;
-use config::sextant::AuthConfig;
+use config::sextant::{AuthConfig, Personality};
 use engine::{QueryEngine, QueryLimits};
 use ql_promql::parser::ParserOptions;
 use ql_promql::query::EngineOptions;
@@ -17,12 +16,13 @@ use rules::notify::NotifierOptions;
 use rules::ruler::RuleOptions;
 use scrape::cycle::CycleOptions;
 use store_core::journal::JournalOptions;
-use store_metrics::{MetricStore, RecoveryReport, StoreOptions};
+use store_metrics::{Limits, MetricStore, RecoveryReport, StoreOptions};
 use tokio::net::TcpListener;
 use vfs::RealVfs;
 
+use crate::accounts::{Accounts, AccountsError};
 use crate::discovery::{DiscoveryMetrics, GroupParser};
-use crate::ingest::Ingest;
+use crate::ingest::{Ingest, Rates};
 use crate::outbound::client::Environment;
 use crate::process_metrics::ProcessMetrics;
 use crate::reload::{self, Components, LoadError, Source};
@@ -33,6 +33,7 @@ use crate::shutdown::Shutdown;
 use crate::telemetry::Registry;
 use crate::upkeep::{self, StoreMetrics};
 use crate::web::ListenLimits;
+use crate::web::access::Tenancy;
 use crate::web::server_tls::ServerTlsError;
 use crate::web::web_config::{ListenerConfig, ListenerParts};
 use crate::web::{self, App, AppParts, Notices, StatusFacts, WebSettings};
@@ -55,6 +56,7 @@ pub struct ListenerOptions {
     pub web: WebConfig,
     /// Where `web` was read from; changes of it are followed.
     pub web_config_file: Option<PathBuf>,
+    pub speaks: Personality,
 }
 
 /// Everything that is decided before the server starts.
@@ -66,6 +68,11 @@ pub struct ServeOptions {
     pub listeners: Vec<ListenerOptions>,
     /// Users and tokens of all listeners, besides those of each listener's web configuration.
     pub auth: AuthConfig,
+    /// Keeps accounts of its own in the data directory, and makes an administrator on the first start.
+    pub keep_accounts: bool,
+    pub tenancy: Tenancy,
+    /// What each tenant may send; 0 is no limit.
+    pub samples_per_second: PerTenant<u64>,
     /// Allows listening beyond this machine without users.
     pub insecure_no_auth: bool,
     pub connections_max: usize,
@@ -109,6 +116,8 @@ pub enum ServeError {
          sextant.yml or to the file of --web.config.file, listen on 127.0.0.1, or say --insecure-no-auth"
     )]
     OpenToTheWorld { address: String },
+    #[error("cannot use the accounts of this server: {0}")]
+    Accounts(#[from] AccountsError),
     #[error("{0}")]
     Component(String),
 }
@@ -118,7 +127,10 @@ pub struct Running {
     /// The addresses that are listened on, with the ports that were chosen for `:0`.
     pub addresses: Vec<SocketAddr>,
     pub recovery: RecoveryReport,
+    /// The password of the administrator that this start made, to be shown once.
+    pub first_password: Option<String>,
     pub app: Arc<App>,
+    _accounts: Option<Accounts>,
     shutdown: Shutdown,
     store: Arc<MetricStore>,
     ruling: Arc<Ruling>,
@@ -137,18 +149,27 @@ impl std::fmt::Debug for Running {
 pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Running, ServeError> {
     let shutdown = Shutdown::new();
     let registry = Arc::new(Registry::new());
-    let listeners = bind(&options, &clock).await?;
+    // A configuration that is wrong is reported before the data directory is touched.
     let source = Source {
         path: options.config_file.clone(),
         environment: options.environment.clone(),
         rule_options: config::RuleFileOptions { parser: options.parser, legacy_names: false },
     };
-    // A configuration that is wrong is reported before the store is touched.
     let loaded = source.load()?;
+    let accounts = match options.keep_accounts {
+        true => Some(Accounts::open(Arc::new(RealVfs), &options.data_dir)?),
+        false => None,
+    };
+    let first_password = accounts.as_ref().map(Accounts::first_admin).transpose()?.flatten();
+    let listeners = bind(&options, accounts.as_ref(), &clock).await?;
     let (store, recovery) = open_store(&options, &loaded, &clock).await?;
     let store = Arc::new(store);
     let remote_writing = remote_writing(&options, &clock, &registry);
-    let ingest = Arc::new(Ingest { store: Arc::clone(&store), remote_writing: Arc::clone(&remote_writing) });
+    let ingest = Arc::new(Ingest {
+        store: Arc::clone(&store),
+        remote_writing: Arc::clone(&remote_writing),
+        rates: Rates::new(options.samples_per_second.clone(), Arc::clone(&clock)),
+    });
     let engine = Arc::new(QueryEngine::new(
         Arc::clone(&store),
         Arc::clone(&clock),
@@ -222,13 +243,28 @@ pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Runni
             }
         });
     }
-    let upkeep =
-        tokio::spawn(upkeep::run(Arc::clone(&store), clock, StoreMetrics::new(&registry), shutdown.clone()));
-    let router = web::router(&app);
+    let upkeep = tokio::spawn(upkeep::run(
+        Arc::clone(&app.engine),
+        clock,
+        StoreMetrics::new(&registry),
+        shutdown.clone(),
+    ));
     let addresses = listeners.iter().map(|listener| listener.address).collect();
-    let serving = serve_all(listeners, &router, &app, &options, &shutdown);
+    let serving = serve_all(listeners, &app, &options, &shutdown);
     app.set_ready();
-    Ok(Running { addresses, recovery, app, shutdown, store, ruling, remote_writing, serving, upkeep })
+    Ok(Running {
+        addresses,
+        recovery,
+        first_password,
+        app,
+        _accounts: accounts,
+        shutdown,
+        store,
+        ruling,
+        remote_writing,
+        serving,
+        upkeep,
+    })
 }
 
 fn remote_writing(options: &ServeOptions, clock: &Arc<dyn Clock>, registry: &Registry) -> Arc<RemoteWriting> {
@@ -247,9 +283,15 @@ struct Bound {
     listener: TcpListener,
     address: SocketAddr,
     config: Arc<ListenerConfig>,
+    speaks: Personality,
 }
 
-async fn bind(options: &ServeOptions, clock: &Arc<dyn Clock>) -> Result<Vec<Bound>, ServeError> {
+async fn bind(
+    options: &ServeOptions,
+    accounts: Option<&Accounts>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<Bound>, ServeError> {
+    let kept = accounts.map(Accounts::list).transpose()?.unwrap_or_default();
     let mut bound = Vec::new();
     for listener in &options.listeners {
         let address = match listener.address.strip_prefix(':') {
@@ -259,22 +301,31 @@ async fn bind(options: &ServeOptions, clock: &Arc<dyn Clock>) -> Result<Vec<Boun
         let failed = |cause| ServeError::Listen { address: address.clone(), cause };
         let socket = TcpListener::bind(&address).await.map_err(failed)?;
         let actual = socket.local_addr().map_err(failed)?;
-        let has_users = !listener.web.basic_auth_users.is_empty()
+        let configured = !listener.web.basic_auth_users.is_empty()
             || !options.auth.users.is_empty()
             || !options.auth.tokens.is_empty();
-        let protected = has_users || options.insecure_no_auth;
-        if !actual.ip().is_loopback() && !protected {
+        let needs_users = !actual.ip().is_loopback() && !options.insecure_no_auth;
+        if needs_users && !configured && kept.is_empty() {
             return Err(ServeError::OpenToTheWorld { address });
+        }
+        let mut auth = options.auth.clone();
+        // Accounts alone do not close an address that only this machine reaches: what spoke to the
+        // systems we replace goes on speaking to it.
+        if needs_users || configured {
+            for (name, user) in &kept {
+                auth.users.entry(name.clone()).or_insert_with(|| user.clone());
+            }
         }
         let config = ListenerConfig::new(ListenerParts {
             file: listener.web_config_file.clone(),
             web: listener.web.clone(),
-            auth: options.auth.clone(),
-            needs_users: !actual.ip().is_loopback() && !options.insecure_no_auth,
+            auth,
+            tenancy: options.tenancy,
+            needs_users,
             clock: Arc::clone(clock),
         });
         let config = config.map_err(|cause| ServeError::Tls { address: address.clone(), cause })?;
-        bound.push(Bound { listener: socket, address: actual, config });
+        bound.push(Bound { listener: socket, address: actual, config, speaks: listener.speaks });
     }
     Ok(bound)
 }
@@ -297,7 +348,8 @@ async fn open_store(
         store.retention.disk_percent = Some(percent.clamp(0.0, 100.0) as u8).filter(|percent| *percent > 0);
     }
     if let Some(n_exemplars) = storage.max_exemplars {
-        store.limits.exemplars_max = usize::try_from(n_exemplars).unwrap_or(0);
+        let exemplars_max = usize::try_from(n_exemplars).unwrap_or(0);
+        store.limits = store.limits.map(|limits| Limits { exemplars_max, ..*limits });
     }
     let (dir, journal, clock) = (metrics_dir(&options.data_dir), options.journal.clone(), Arc::clone(clock));
     let path = dir.display().to_string();
@@ -312,14 +364,13 @@ async fn open_store(
 
 fn serve_all(
     listeners: Vec<Bound>,
-    router: &Router,
     app: &Arc<App>,
     options: &ServeOptions,
     shutdown: &Shutdown,
 ) -> Vec<tokio::task::JoinHandle<()>> {
     let mut serving = Vec::new();
     for bound in listeners {
-        let guarded = web::guard(router.clone(), app, &bound.config);
+        let guarded = web::guard(web::router(app, bound.speaks), app, &bound.config);
         serving.push(tokio::spawn(web::serve(
             bound.listener,
             bound.config,

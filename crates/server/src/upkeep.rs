@@ -1,14 +1,16 @@
 //! The store's background work: cutting the live generation into parts, compaction and retention,
 //! on a thread of its own, since it computes and waits for the disk.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base::{CancelToken, Clock};
+use engine::QueryEngine;
 use store_metrics::MetricStore;
 
 use crate::shutdown::Shutdown;
-use crate::telemetry::{Counter, Gauge, Registry};
+use crate::telemetry::{Counter, Gauge, Labelled, Registry};
 
 /// How often it is looked whether a cut is due.
 const CUT_LOOK: Duration = Duration::from_secs(1);
@@ -40,6 +42,8 @@ pub(crate) struct StoreMetrics {
     corrupt_blocks: Counter,
     lowest_timestamp: Gauge,
     head_max_time: Gauge,
+    tenant_series: Labelled<Gauge>,
+    tenant_query_bytes: Labelled<Gauge>,
 }
 
 impl StoreMetrics {
@@ -101,10 +105,26 @@ impl StoreMetrics {
             ),
             head_max_time: r
                 .gauge("prometheus_tsdb_head_max_time_seconds", "Maximum timestamp of the head block."),
+            tenant_series: r.gauges(
+                "sextant_tenant_active_series",
+                "Series of a tenant in the live store.",
+                &["tenant"],
+            ),
+            tenant_query_bytes: r.gauges(
+                "sextant_tenant_query_memory_bytes",
+                "Memory that the running queries of a tenant are charged with.",
+                &["tenant"],
+            ),
         }
     }
 
-    pub(crate) fn update(&self, store: &MetricStore) {
+    pub(crate) fn update(&self, store: &MetricStore, engine: &QueryEngine) {
+        let query_bytes: BTreeMap<_, _> = engine.used_bytes_by_tenant().into_iter().collect();
+        for (tenant, n_series) in store.tenants() {
+            self.tenant_series.with(&[tenant.as_str()]).set(n_series as f64);
+            let bytes = query_bytes.get(&tenant).copied().unwrap_or(0);
+            self.tenant_query_bytes.with(&[tenant.as_str()]).set(bytes as f64);
+        }
         let stats = store.stats();
         self.head_series.set(stats.active_series as f64);
         self.head_samples.set((stats.samples_appended + stats.histograms_appended) as f64);
@@ -140,11 +160,12 @@ impl StoreMetrics {
 
 /// Runs until shutdown.
 pub(crate) async fn run(
-    store: Arc<MetricStore>,
+    engine: Arc<QueryEngine>,
     clock: Arc<dyn Clock>,
     metrics: StoreMetrics,
     shutdown: Shutdown,
 ) {
+    let store = Arc::clone(engine.store());
     let cancel = CancelToken::unbounded();
     let mut maintain_at_ms = clock.now_ms() + MAINTAIN_EVERY_MS;
     loop {
@@ -155,7 +176,7 @@ pub(crate) async fn run(
                 return;
             }
         }
-        metrics.update(&store);
+        metrics.update(&store, &engine);
         let maintain = clock.now_ms() >= maintain_at_ms;
         if !maintain && !store.wants_cut() {
             continue;

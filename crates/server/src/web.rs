@@ -12,6 +12,7 @@ mod notices;
 mod openapi;
 mod otlp_api;
 mod otlp_grpc;
+mod ownership;
 mod params;
 mod query_api;
 mod read_api;
@@ -36,6 +37,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use base::{Clock, TenantId};
+use config::sextant::Personality;
 use engine::QueryEngine;
 use http::StatusCode;
 use parking_lot::Mutex;
@@ -211,8 +213,16 @@ impl App {
     }
 }
 
-/// All routes of the Prometheus personality.
-pub fn router(app: &Arc<App>) -> Router {
+/// What a listener serves: everything, or the paths of one of the systems we replace.
+pub fn router(app: &Arc<App>, speaks: Personality) -> Router {
+    let routes = match speaks {
+        Personality::All => prometheus_routes(app).merge(exporter_routes(app)),
+        Personality::Prometheus => prometheus_routes(app),
+    };
+    routes.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).with_state(Arc::clone(app))
+}
+
+fn prometheus_routes(app: &Arc<App>) -> Router<Arc<App>> {
     let api = api_routes(app);
     let pages = Router::new()
         .route("/-/healthy", get(lifecycle::healthy))
@@ -233,11 +243,7 @@ pub fn router(app: &Arc<App>) -> Router {
             .route("/", get(to_front_page))
             .fallback(not_found),
     };
-    prefixed
-        .layer(from_fn(around::compress))
-        .merge(exporter_routes(app))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(Arc::clone(app))
+    prefixed.layer(from_fn(around::compress))
 }
 
 /// Where OpenTelemetry exporters send when they were given nothing but an address. Outside of any

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Budget, ByteSize, Clock, SystemClock, TenantId};
+use base::{Budget, ByteSize, Clock, PerTenant, SystemClock, TenantId};
 use config::WebConfig;
-use config::sextant::{AuthConfig, HostCollectorConfig};
-use engine::QueryLimits;
+use config::sextant::{AuthConfig, BudgetsConfig, HostCollectorConfig, Personality, TenantLimits};
+use engine::{QueryLimits, TenantQueryLimits};
 use model::regex::GoRegex;
 use ql_promql::parser::ParserOptions;
 use ql_promql::query::EngineOptions;
@@ -20,6 +20,7 @@ use scrape::cycle::CycleOptions;
 use server::host::HostOptions;
 use server::outbound::client::Environment;
 use server::serve::{ListenerOptions, ServeOptions, start};
+use server::web::access::Tenancy;
 use server::web::{BuildInfo, StatusFacts, WebSettings};
 use store_core::journal::JournalOptions;
 use store_metrics::{Limits, RetentionOptions, StoreOptions};
@@ -62,13 +63,19 @@ pub(crate) struct Settings {
     pub(crate) config_file: Option<PathBuf>,
     pub(crate) data_dir: PathBuf,
     pub(crate) listen_addresses: Vec<String>,
+    /// One per address; addresses beyond them speak everything that `prometheus` does.
+    pub(crate) speaks: Vec<Personality>,
     /// One for all addresses.
     pub(crate) web_config_file: Option<PathBuf>,
     /// One per address, where each has its own.
     pub(crate) web_config_files: Vec<Option<PathBuf>>,
     pub(crate) auth: AuthConfig,
     pub(crate) host_collector: Option<HostCollectorConfig>,
-    pub(crate) active_series_max: Option<u64>,
+    /// Everything else is limited by the defaults of the store.
+    pub(crate) tenant_limits: PerTenant<TenantLimits>,
+    pub(crate) tenancy: Tenancy,
+    /// Accounts are kept in the data directory.
+    pub(crate) keep_accounts: bool,
     pub(crate) warnings: Vec<String>,
     pub(crate) insecure_no_auth: bool,
     pub(crate) connections_max: usize,
@@ -102,7 +109,7 @@ pub(crate) struct Settings {
     pub(crate) query_concurrency_max: usize,
     pub(crate) query_samples_max: usize,
     pub(crate) flush_deadline: Duration,
-    pub(crate) memory: Option<ByteSize>,
+    pub(crate) budgets: BudgetsConfig,
     pub(crate) auto_reload: Option<Duration>,
     pub(crate) parser: ParserOptions,
     pub(crate) delayed_name_removal: bool,
@@ -127,11 +134,14 @@ impl Settings {
             config_file: None,
             data_dir,
             listen_addresses: vec!["127.0.0.1:9090".to_owned()],
+            speaks: Vec::new(),
             web_config_file: None,
             web_config_files: Vec::new(),
             auth: AuthConfig::default(),
             host_collector: None,
-            active_series_max: None,
+            tenant_limits: PerTenant::default(),
+            tenancy: Tenancy::Single,
+            keep_accounts: false,
             warnings: Vec::new(),
             insecure_no_auth: false,
             connections_max: 512,
@@ -165,7 +175,7 @@ impl Settings {
             query_concurrency_max: 20,
             query_samples_max: 50_000_000,
             flush_deadline: Duration::from_secs(60),
-            memory: None,
+            budgets: BudgetsConfig::default(),
             auto_reload: None,
             parser: ParserOptions::default(),
             delayed_name_removal: false,
@@ -220,6 +230,15 @@ async fn serve(settings: Settings) -> Result<(), String> {
     let running = start(options, clock).await.map_err(|e| e.to_string())?;
     for address in &running.addresses {
         tracing::info!(%address, "listening");
+    }
+    if let Some(password) = &running.first_password {
+        // To the terminal and not to the log, which others read.
+        crate::output::line(&format!(
+            "\nFirst start: log in as {} with the password {password}\nIt is shown this once; \
+             `sextant users reset-password {}` makes another.\n",
+            server::accounts::FIRST_ADMIN,
+            server::accounts::FIRST_ADMIN,
+        ));
     }
     let recovery = &running.recovery;
     tracing::info!(
@@ -286,9 +305,13 @@ fn serve_options(settings: &Settings, clock: &dyn Clock) -> Result<ServeOptions,
             Some(path) => read_web_config(path)?,
             None => WebConfig::default(),
         };
-        listeners.push(ListenerOptions { address: address.clone(), web, web_config_file });
+        let speaks = settings.speaks.get(idx).copied().unwrap_or_default();
+        listeners.push(ListenerOptions { address: address.clone(), web, web_config_file, speaks });
     }
-    let memory = settings.memory.map_or_else(|| machine_memory() / MEMORY_SHARE_OF_MACHINE, |size| size.0);
+    let budgets = &settings.budgets;
+    let memory = budgets.process_memory.map_or_else(|| machine_memory() / MEMORY_SHARE_OF_MACHINE, |b| b.0);
+    let query_memory = budgets.query_memory.map_or(memory / 2, |b| b.0);
+    let ingest_memory = budgets.ingest_memory.map_or(memory / 2, |b| b.0);
     let process = Budget::new("process", memory);
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let listen_address = settings.listen_addresses.first().cloned().unwrap_or_default();
@@ -299,6 +322,9 @@ fn serve_options(settings: &Settings, clock: &dyn Clock) -> Result<ServeOptions,
         data_dir: settings.data_dir.clone(),
         listeners,
         auth: settings.auth.clone(),
+        keep_accounts: settings.keep_accounts,
+        tenancy: settings.tenancy,
+        samples_per_second: settings.tenant_limits.map(|limits| limits.samples_per_second),
         insecure_no_auth: settings.insecure_no_auth,
         connections_max: settings.connections_max,
         read_timeout: settings.read_timeout,
@@ -334,14 +360,15 @@ fn serve_options(settings: &Settings, clock: &dyn Clock) -> Result<ServeOptions,
             concurrency_max: settings.query_concurrency_max,
             waiting_max: QUERIES_WAITING_MAX,
             timeout: settings.query_timeout,
-            memory_bytes_max: memory / 2,
-            memory_bytes_per_query_max: memory / 4,
+            budget: process.child("queries", query_memory),
+            memory_bytes_per_query_max: query_memory / 2,
+            tenants: settings.tenant_limits.map(|limits| query_limits_of(settings, limits)),
             threads_per_query: threads,
         },
         store: StoreOptions {
             retention: retention(settings),
-            limits: limits(settings),
-            budget: process.child("store", memory / 2),
+            limits: settings.tenant_limits.map(|limits| store_limits_of(settings, limits)),
+            budget: process.child("store", ingest_memory),
             ..StoreOptions::default()
         },
         journal: JournalOptions {
@@ -382,11 +409,25 @@ fn read_web_config(path: &Path) -> Result<WebConfig, String> {
     WebConfig::parse(&text, &path.display().to_string()).map_err(|e| e.located())
 }
 
-fn limits(settings: &Settings) -> Limits {
+/// 0 is no limit; for series that is the store's own.
+fn store_limits_of(settings: &Settings, limits: &TenantLimits) -> Limits {
     let defaults = Limits::default();
-    let active_series_max = settings.active_series_max.unwrap_or(defaults.active_series_max);
-    let exemplars_max = if settings.exemplar_storage { defaults.exemplars_max } else { 0 };
-    Limits { active_series_max, exemplars_max, ..defaults }
+    let or = |limit: u64, otherwise: u64| if limit == 0 { otherwise } else { limit };
+    Limits {
+        active_series_max: or(limits.active_series, defaults.active_series_max),
+        label_names_max: or(limits.label_names_per_series, defaults.label_names_max),
+        label_value_bytes_max: or(limits.label_value_length_bytes, defaults.label_value_bytes_max),
+        exemplars_max: if settings.exemplar_storage { defaults.exemplars_max } else { 0 },
+        ..defaults
+    }
+}
+
+fn query_limits_of(settings: &Settings, limits: &TenantLimits) -> TenantQueryLimits {
+    let concurrency = usize::try_from(limits.query_concurrency).unwrap_or(usize::MAX);
+    TenantQueryLimits {
+        concurrency_max: if concurrency == 0 { settings.query_concurrency_max } else { concurrency },
+        memory_bytes_max: limits.query_memory.map_or(u64::MAX, |size| size.0),
+    }
 }
 
 fn host_options(config: &HostCollectorConfig) -> HostOptions {

@@ -9,6 +9,7 @@ mod prometheus;
 mod query;
 mod serve;
 mod test_rules;
+mod users;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,7 @@ enum Command {
     Test(test_rules::Test),
     Query(query::Query),
     Doctor(doctor::Doctor),
+    Users(users::Users),
     /// Print a completion script for a shell.
     Completions {
         shell: clap_complete::Shell,
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test_rules::run(&args),
         Command::Query(args) => query::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Users(args) => users::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "sextant", &mut std::io::stdout());
             ExitCode::SUCCESS

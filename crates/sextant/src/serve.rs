@@ -4,10 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use base::PerTenant;
 use clap::Args;
 use config::SextantConfig;
 use config::sextant::LogLevel;
 use ql_promql::parser::ParserOptions;
+
+use server::web::access::Tenancy;
 
 use crate::launch::{self, LogFormat, Settings};
 
@@ -50,18 +53,13 @@ fn settings(args: &Serve) -> Result<Settings, String> {
         None => (String::new(), "sextant.yml".to_owned()),
     };
     let config = SextantConfig::parse(&text, &path).map_err(|e| e.located())?;
-    // A hash that could never match would lock its user out without a word.
-    if let Some((name, _)) =
-        config.auth.users.iter().find(|(_, u)| u.password_hash.expose().starts_with("$argon2"))
-    {
-        return Err(format!("{path}: user {name:?}: argon2 hashes are not supported yet, use bcrypt"));
-    }
     let mut settings = from_config(&config);
     if let Some(dir) = &args.data_dir {
         settings.data_dir.clone_from(dir);
     }
     if !args.listen.is_empty() {
         settings.listen_addresses.clone_from(&args.listen);
+        settings.speaks.clear();
     }
     settings.insecure_no_auth |= args.insecure_no_auth;
     settings.enable_admin_api = args.enable_admin_api;
@@ -72,6 +70,7 @@ fn from_config(config: &SextantConfig) -> Settings {
     let mut settings = Settings::new(PathBuf::from(&config.data_dir));
     settings.config_file = config.prometheus.as_ref().map(PathBuf::from);
     settings.listen_addresses = config.listeners.iter().map(|listener| listener.address.clone()).collect();
+    settings.speaks = config.listeners.iter().map(|listener| listener.speaks).collect();
     settings.web_config_files = config
         .listeners
         .iter()
@@ -83,12 +82,15 @@ fn from_config(config: &SextantConfig) -> Settings {
     settings.retention_ms = Some(config.retention.time_ms).filter(|ms| *ms > 0);
     settings.retention_size = config.retention.size;
     settings.retention_percent = config.retention.disk_percentage;
-    settings.memory = config.budgets.process_memory;
+    settings.budgets = config.budgets;
+    settings.keep_accounts = true;
+    settings.tenancy = if config.tenants.multi_tenant { Tenancy::ByHeader } else { Tenancy::Single };
+    settings.tenant_limits =
+        PerTenant { default: config.tenants.limits, overrides: config.tenants.overrides.clone() };
     settings.query_timeout = Duration::from_millis(config.query.timeout_ms.unsigned_abs());
     settings.query_samples_max = usize::try_from(config.query.max_samples).unwrap_or(usize::MAX);
     settings.query_concurrency_max = usize::try_from(config.query.max_concurrency).unwrap_or(usize::MAX);
     settings.lookback_delta_ms = config.query.lookback_delta_ms;
-    settings.active_series_max = Some(config.tenants.limits.active_series).filter(|max| *max > 0);
     settings.host_collector = Some(config.host_collector.clone()).filter(|host| host.enabled);
     // What upstream hides behind flags is on here: nothing in a query that worked changes by it.
     settings.parser = ParserOptions::all();

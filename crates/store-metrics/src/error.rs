@@ -15,6 +15,9 @@ pub enum AppendError {
     Journal(String),
     #[error("the batch is larger than a journal record may be ({bytes} of {limit_bytes} bytes)")]
     TooLarge { bytes: u64, limit_bytes: u64 },
+    /// A tenant that has nothing here yet, and there are as many as there may be.
+    #[error("there are {tenants_max} tenants, which is as many as there may be")]
+    Tenants { tenants_max: usize },
     #[error("the store is closed")]
     Closed,
 }

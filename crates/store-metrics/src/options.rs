@@ -1,6 +1,6 @@
 //! What the owner of a store decides: limits, retention, when to cut, how much memory.
 
-use base::Budget;
+use base::{Budget, PerTenant};
 use store_core::plan::CompactionPolicy;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -10,6 +10,10 @@ const HOUR_MS: i64 = 3_600_000;
 pub struct Limits {
     /// Series with samples in the live store, per tenant.
     pub active_series_max: u64,
+    /// Labels of a new series, its metric name included.
+    pub label_names_max: u64,
+    /// Bytes of a label value of a new series.
+    pub label_value_bytes_max: u64,
     /// How far into the future a sample may lie, in milliseconds.
     pub future_max_ms: i64,
     /// Exemplars kept in memory, over all series of a tenant; the oldest go first. 0 keeps none.
@@ -22,6 +26,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             active_series_max: 10_000_000,
+            label_names_max: u64::MAX,
+            label_value_bytes_max: u64::MAX,
             future_max_ms: 10 * 60_000,
             exemplars_max: 100_000,
             metadata_families_max: 100_000,
@@ -48,7 +54,9 @@ impl Default for RetentionOptions {
 /// Everything a store is opened with.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
-    pub limits: Limits,
+    pub limits: PerTenant<Limits>,
+    /// Tenants with samples in the live store; batches of any other are refused.
+    pub tenants_max: usize,
     pub retention: RetentionOptions,
     /// [`crate::MetricStore::wants_cut`] becomes true when the live generation is this old, in
     /// milliseconds,
@@ -71,7 +79,8 @@ pub struct StoreOptions {
 impl Default for StoreOptions {
     fn default() -> Self {
         Self {
-            limits: Limits::default(),
+            limits: PerTenant::all(Limits::default()),
+            tenants_max: 10_000,
             retention: RetentionOptions::default(),
             cut_interval_ms: 5 * 60_000,
             cut_journal_bytes: 16 << 20,

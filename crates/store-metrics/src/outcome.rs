@@ -17,6 +17,10 @@ pub struct Rejections {
     pub series_memory: u64,
     /// A histogram whose spans and buckets contradict each other.
     pub invalid_histogram: u64,
+    /// The series is new and has more labels than it may.
+    pub label_names: u64,
+    /// The series is new and a label value of it is longer than it may be.
+    pub label_value: u64,
 }
 
 impl Rejections {
@@ -28,6 +32,8 @@ impl Rejections {
             + self.series_limit
             + self.series_memory
             + self.invalid_histogram
+            + self.label_names
+            + self.label_value
     }
 }
 
@@ -64,6 +70,10 @@ pub enum RejectReason {
     SeriesMemory,
     #[error("invalid histogram")]
     InvalidHistogram,
+    #[error("per-tenant limit of labels per series exceeded")]
+    LabelNames,
+    #[error("per-tenant limit of label value length exceeded")]
+    LabelValue,
 }
 
 /// What [`crate::MetricStore::cut`] did.

@@ -99,7 +99,17 @@ impl Shared {
         }
         let mut tenants = self.tenants.write();
         let live = tenants.entry(tenant.clone());
-        Arc::clone(live.or_insert_with(|| Arc::new(TenantLive::new(tenant.clone()))))
+        let limits = *self.options.limits.of(tenant);
+        Arc::clone(live.or_insert_with(|| Arc::new(TenantLive::new(tenant.clone(), limits))))
+    }
+
+    /// Whoever may send may name a tenant, so that their number has a bound.
+    fn check_tenant(&self, tenant: &TenantId) -> Result<(), AppendError> {
+        let (tenants, tenants_max) = (self.tenants.read(), self.options.tenants_max);
+        if tenants.len() >= tenants_max && !tenants.contains_key(tenant) {
+            return Err(AppendError::Tenants { tenants_max });
+        }
+        Ok(())
     }
 
     fn known_tenant(&self, tenant: &TenantId) -> Option<Arc<TenantLive>> {
@@ -286,6 +296,12 @@ impl MetricStore {
 
     pub fn stats(&self) -> StoreStats {
         self.shared.stats()
+    }
+
+    /// Tenants of the live store, and how many series each has in it.
+    pub fn tenants(&self) -> Vec<(TenantId, u64)> {
+        let tenants = self.shared.tenants.read();
+        tenants.iter().map(|(tenant, live)| (tenant.clone(), live.n_series())).collect()
     }
 
     /// A tenant's parts, by the time of their first sample.

@@ -1,7 +1,10 @@
 //! `sextant.yml`.
 
+use base::TenantId;
+
 use super::{Kind, Preset, Schema, opt};
 use crate::decode::{Record, Value};
+use crate::password::PasswordHash;
 
 /// What a listener speaks.
 const PERSONALITY: Kind = Kind::Word("sextant.listeners.speaks", |text| match text {
@@ -32,12 +35,16 @@ const USER: Schema = Schema::new(
     &[opt("password_hash", Kind::Secret), opt("tenants", Kind::List(&Kind::Str)), opt("admin", Kind::Bool)],
 )
 .checked(|user| {
-    let hash = user.str("password_hash");
-    if hash.starts_with("$2") || hash.starts_with("$argon2") {
-        return Ok(());
-    }
-    Err("password_hash must be a bcrypt ($2…) or argon2 ($argon2…) hash; never a password".to_owned())
+    PasswordHash::parse(user.str("password_hash")).map_err(|e| e.to_string())?;
+    check_tenants(user)
 });
+
+fn check_tenants(whose: &Record) -> Result<(), String> {
+    whose.strings("tenants").iter().try_for_each(|id| match TenantId::new(id) {
+        Ok(_) => Ok(()),
+        Err(err) => Err(format!("tenants: {err}")),
+    })
+}
 
 const TOKEN: Schema = Schema::new(
     "sextant.auth.tokens",
@@ -57,7 +64,7 @@ const TOKEN: Schema = Schema::new(
     if !digest.is_empty() && (digest.len() != 64 || !digest.bytes().all(|b| b.is_ascii_hexdigit())) {
         return Err("sha256 must be the 64 hexadecimal digits of the token's SHA-256".to_owned());
     }
-    Ok(())
+    check_tenants(token)
 });
 
 const AUTH: Schema = Schema::new(
@@ -90,7 +97,7 @@ const TENANTS: Schema = Schema::new(
 )
 .checked(|tenants| {
     let Value::Map(overrides) = tenants.get("overrides") else { return Ok(()) };
-    overrides.keys().try_for_each(|id| match base::TenantId::new(id) {
+    overrides.keys().try_for_each(|id| match TenantId::new(id) {
         Ok(_) => Ok(()),
         Err(err) => Err(format!("overrides: {err}")),
     })
@@ -191,27 +198,19 @@ pub(crate) const SEXTANT: Schema = Schema::new(
         opt("log", Kind::Section(&LOG)).preset(Preset::Section),
     ],
 )
-.checked(check_reach);
+.checked(|top| check_single_tenant(top));
 
-/// Listening beyond this machine needs somebody to let in.
-fn check_reach(top: &mut Record) -> Result<(), String> {
-    let auth = top.section("auth");
-    let guarded = auth.is_some_and(|auth| auth.count_set(&["users", "tokens", "insecure_no_auth"]) > 0);
-    let exposed = top.sections("listeners").find(|listener| {
-        let own_guard = listener.has("web_config");
-        !own_guard && !is_loopback(listener.str("address"))
-    });
-    match exposed {
-        Some(listener) if !guarded => Err(format!(
-            "listeners: {} is reachable from other machines: configure auth.users or auth.tokens, or say auth.insecure_no_auth: true",
-            listener.str("address")
-        )),
-        _ => Ok(()),
+/// Whoever limits a user to tenants relies on there being tenants.
+fn check_single_tenant(top: &Record) -> Result<(), String> {
+    let multi_tenant = top.section("tenants").is_some_and(|tenants| tenants.bool("multi_tenant"));
+    let Some(auth) = top.section("auth").filter(|_| !multi_tenant) else { return Ok(()) };
+    let only_ours = |whose: &Record| whose.strings("tenants").iter().all(|id| id == "anonymous");
+    let users_fit = match auth.get("users") {
+        Value::Map(users) => users.values().filter_map(Value::as_section).all(only_ours),
+        _ => true,
+    };
+    if users_fit && auth.sections("tokens").all(only_ours) {
+        return Ok(());
     }
-}
-
-fn is_loopback(address: &str) -> bool {
-    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    Err("auth: tenants of users and tokens need tenants.multi_tenant: true".to_owned())
 }

@@ -36,30 +36,31 @@ fn sextant_files_are_read_strictly() {
         ("log: {level: loud}", "s.yml:1:14: \"loud\" is no log level: debug, info, warn, error"),
         ("listeners: [{address: nowhere}]", "s.yml:1:23: address \"nowhere\" is not host:port"),
         (
-            "listeners:\n- address: 0.0.0.0:9090",
-            "s.yml:1:12: listeners: 0.0.0.0:9090 is reachable from other machines: configure auth.users or \
-             auth.tokens, or say auth.insecure_no_auth: true",
-        ),
-        (
             "auth: {users: {bob: {password_hash: hunter2}}}",
             "password_hash must be a bcrypt ($2…) or argon2 ($argon2…) hash; never a password",
         ),
+        ("auth: {users: {bob: {password_hash: $2y$10$abc}}}", "password_hash is a damaged bcrypt hash"),
+        (
+            "auth: {tokens: [{name: ci, file: t, tenants: [a]}]}",
+            "auth: tenants of users and tokens need tenants.multi_tenant: true",
+        ),
+        ("auth: {tokens: [{name: ci, file: t, tenants: [a/b]}]}", "tenants: invalid tenant id \"a/b\""),
         ("auth: {tokens: [{name: ci}]}", "a token needs exactly one of sha256 and file"),
         ("retention: {disk_percentage: 120}", "disk_percentage must be between 0 and 100"),
         ("query: {max_samples: 0}", "max_samples must be positive"),
         ("retention: {time: soon}", "not a valid duration string: \"soon\""),
     ] {
         let err = SextantConfig::parse(text, "s.yml").unwrap_err().located();
-        assert!(err.contains(want.trim_start_matches("s.yml:1:12: ")), "{text}: {err}");
+        assert!(err.contains(want), "{text}: {err}");
         assert!(err.starts_with("s.yml:"), "{err}");
     }
-    let text = "auth: {users: {bob: {password_hash: $2y$10$abc, admin: true}}}\n\
+    let text = "auth: {users: {bob: {password_hash: $2y$05$EkTgMN5mJ3YEhkeLDZ87uugcZciP0WaUxokpide08tIYqYurM6DXe, admin: true}}}\n\
                 listeners: [{address: '0.0.0.0:9090', speaks: prometheus}]\n\
                 budgets: {process_memory: 2GB}\nprometheus: prom/prometheus.yml\n";
     let config = SextantConfig::parse(text, "s.yml").unwrap();
     assert_eq!(config.budgets.process_memory.unwrap().0, 2 << 30);
     assert_eq!(config.prometheus.as_deref(), Some("prom/prometheus.yml"));
-    assert!(config.auth.users["bob"].admin);
+    assert!(config.auth.users["bob"].rights.admin);
     assert!(config.to_yaml().contains("password_hash: <secret>"), "{}", config.to_yaml());
 }
 
@@ -86,6 +87,18 @@ fn reloads_name_what_changed() {
     let sextant = |text: &str| SextantConfig::parse(text, "s.yml").unwrap();
     let changes = diff_sextant(&sextant(""), &sextant("data_dir: /x\nquery: {timeout: 1s}\n"));
     assert_eq!((changes.restart, changes.live), (vec!["data_dir"], vec!["query"]));
+}
+
+#[test]
+fn overrides_of_tenants_inherit_what_they_do_not_name() {
+    let text = "tenants:\n  limits: {active_series: 7, query_memory: 1GB}\n  overrides:\n    a: {active_series: 9}\n    \
+                b: {query_memory: 2GB, active_series: 0}\n";
+    let tenants = SextantConfig::parse(text, "s.yml").unwrap().tenants;
+    let of = |id: &str| {
+        let limits = tenants.overrides[&base::TenantId::new(id).unwrap()];
+        (limits.active_series, limits.query_memory.unwrap().0 >> 30, limits.label_names_per_series)
+    };
+    assert_eq!((of("a"), of("b")), ((9, 1, 64), (0, 2, 64)));
 }
 
 struct InMemory(BTreeMap<&'static str, &'static str>);

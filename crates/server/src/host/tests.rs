@@ -1,9 +1,10 @@
 use std::path::Path;
 
-use base::ManualClock;
+use base::{ManualClock, PerTenant};
 use store_metrics::MetricStore;
 
 use super::*;
+use crate::ingest::Rates;
 use crate::outbound::client::Environment;
 use crate::remote_write::{RemoteWriting, RemoteWritingParts};
 use crate::telemetry::Registry;
@@ -54,7 +55,8 @@ fn ingest(dir: &Path, clock: &Arc<dyn Clock>) -> Arc<Ingest> {
         queue_bytes_max: 1 << 20,
     };
     let remote_writing = RemoteWriting::new(parts, &Registry::new());
-    Arc::new(Ingest { store: Arc::new(store), remote_writing })
+    let rates = Rates::new(PerTenant::all(0), Arc::clone(clock));
+    Arc::new(Ingest { store: Arc::new(store), remote_writing, rates })
 }
 
 #[tokio::test]

@@ -58,13 +58,11 @@ impl RuleQuery for StoreQuery {
         start_ms: i64,
         end_ms: i64,
     ) -> Result<Vec<LastSample>, QueryError> {
+        let (_share, budget) = self.engine.share_of(&self.tenant, "rule restore");
         let source = StoreSource {
             view: self.engine.store().view(),
             tenant: self.tenant.clone(),
-            budget: self
-                .engine
-                .budget()
-                .child("rule restore", self.engine.limits().memory_bytes_per_query_max),
+            budget,
             cancel: CancelToken::unbounded(),
         };
         let request = SelectRequest { matchers, start_ms, end_ms, with_start_timestamps: false };

@@ -6,7 +6,7 @@ use axum::extract::State;
 use wire_prom::api_json::ErrorType;
 
 use super::App;
-use super::access::Caller;
+use super::access::{Admin, Caller};
 use super::params::Params;
 use super::reply::{ApiError, ApiResult, no_content, success};
 
@@ -17,7 +17,12 @@ fn enabled(app: &App) -> Result<(), ApiError> {
     Err(ApiError::new(ErrorType::Unavailable, "admin APIs disabled"))
 }
 
-pub(crate) async fn delete_series(State(app): State<Arc<App>>, caller: Caller, params: Params) -> ApiResult {
+pub(crate) async fn delete_series(
+    State(app): State<Arc<App>>,
+    _admin: Admin,
+    caller: Caller,
+    params: Params,
+) -> ApiResult {
     enabled(&app)?;
     params.well_formed()?;
     if params.all("match[]").next().is_none() {
@@ -35,14 +40,14 @@ pub(crate) async fn delete_series(State(app): State<Arc<App>>, caller: Caller, p
     no_content()
 }
 
-pub(crate) async fn clean_tombstones(State(app): State<Arc<App>>) -> ApiResult {
+pub(crate) async fn clean_tombstones(State(app): State<Arc<App>>, _admin: Admin) -> ApiResult {
     enabled(&app)?;
     let store = Arc::clone(&app.store);
     app.compute(move || store.clean_tombstones()).await?;
     no_content()
 }
 
-pub(crate) async fn snapshot(State(app): State<Arc<App>>, params: Params) -> ApiResult {
+pub(crate) async fn snapshot(State(app): State<Arc<App>>, _admin: Admin, params: Params) -> ApiResult {
     enabled(&app)?;
     match params.get("skip_head") {
         "" | "0" | "1" | "t" | "f" | "true" | "false" | "True" | "False" | "TRUE" | "FALSE" | "T" | "F" => {}

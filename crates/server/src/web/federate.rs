@@ -45,12 +45,8 @@ pub(crate) async fn federate(
     let start_ms = now_ms - app.engine.options().lookback_delta_ms;
     let cancel = CancelToken::unbounded();
     let _hang_up = CancelOnDrop(cancel.clone());
-    let source = StoreSource {
-        view: app.store.view(),
-        tenant: caller.tenant,
-        budget: app.engine.budget().child("federate", app.engine.limits().memory_bytes_per_query_max),
-        cancel,
-    };
+    let (_share, budget) = app.engine.share_of(&caller.tenant, "federate");
+    let source = StoreSource { view: app.store.view(), tenant: caller.tenant, budget, cancel };
     let collect = move || {
         let mut found = Vec::new();
         for matchers in &selectors {

@@ -15,6 +15,7 @@ use wire_prom::remote_write::{DecodedWrite, SeriesCache, WriteMessage, WriteOpti
 use super::App;
 use super::access::Caller;
 use super::reply::plain_error;
+use crate::ingest::IngestError;
 
 /// As upstream: 32 MiB once decompressed.
 const DECODED_BYTES_MAX: usize = 32 << 20;
@@ -69,7 +70,7 @@ pub(crate) async fn write(
 fn ingest_write(app: &App, caller: &Caller, message: WriteMessage, body: &[u8]) -> Response {
     let plain = match decompress(Compression::Snappy, body, DECODED_BYTES_MAX) {
         Ok(plain) => plain,
-        Err(error) => return undecodable(app, &error),
+        Err(error) => return undecodable(app, caller, &error),
     };
     let options = WriteOptions {
         type_and_unit_labels: app.settings.type_and_unit_labels,
@@ -82,7 +83,7 @@ fn ingest_write(app: &App, caller: &Caller, message: WriteMessage, body: &[u8]) 
     let decoded = match decoded {
         Ok(decoded) => decoded,
         Err(error) => {
-            app.metrics.rejected_requests.with(&["malformed"]).inc();
+            app.metrics.rejected_requests.with(&[caller.tenant.as_str(), "malformed"]).inc();
             return plain_error(StatusCode::BAD_REQUEST, &error.to_string());
         }
     };
@@ -94,8 +95,8 @@ fn ingest_write(app: &App, caller: &Caller, message: WriteMessage, body: &[u8]) 
     write_answer(message, &decoded, &outcome)
 }
 
-fn undecodable(app: &App, error: &DecompressError) -> Response {
-    app.metrics.rejected_requests.with(&["undecodable"]).inc();
+fn undecodable(app: &App, caller: &Caller, error: &DecompressError) -> Response {
+    app.metrics.rejected_requests.with(&[caller.tenant.as_str(), "undecodable"]).inc();
     let status = match error {
         DecompressError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         _ => StatusCode::BAD_REQUEST,
@@ -107,19 +108,23 @@ fn undecodable(app: &App, error: &DecompressError) -> Response {
 fn append(app: &App, batch: &SeriesBatch) -> Result<AppendOutcome, Box<Response>> {
     match app.ingest.append(batch, AppendOptions::default()) {
         Ok(outcome) => {
-            app.metrics.count_append(&outcome);
+            app.metrics.count_append(&batch.tenant, &outcome);
             Ok(outcome)
         }
         Err(error) => {
-            app.metrics.rejected_requests.with(&["refused"]).inc();
-            let status = match &error {
-                AppendError::Budget(_) => StatusCode::TOO_MANY_REQUESTS,
-                AppendError::ReadOnly(_) | AppendError::Closed => StatusCode::SERVICE_UNAVAILABLE,
-                AppendError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-                AppendError::Journal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            };
+            app.metrics.rejected_requests.with(&[batch.tenant.as_str(), "refused"]).inc();
+            let status = refused_status(&error);
             Err(Box::new(plain_error(status, &error.to_string())))
         }
+    }
+}
+
+fn refused_status(error: &IngestError) -> StatusCode {
+    match error {
+        refused if refused.is_back_pressure() => StatusCode::TOO_MANY_REQUESTS,
+        IngestError::Store(AppendError::ReadOnly(_) | AppendError::Closed) => StatusCode::SERVICE_UNAVAILABLE,
+        IngestError::Store(AppendError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

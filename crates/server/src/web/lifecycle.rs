@@ -7,6 +7,7 @@ use axum::response::Response;
 use http::StatusCode;
 
 use super::App;
+use super::access::Admin;
 use super::reply::{plain_error, with_type};
 
 /// Upstream's application name is part of these texts, and scripts compare them.
@@ -27,7 +28,7 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
     }
 }
 
-pub(crate) async fn reload(State(app): State<Arc<App>>) -> Response {
+pub(crate) async fn reload(State(app): State<Arc<App>>, _admin: Admin) -> Response {
     if !app.settings.enable_lifecycle {
         return text(StatusCode::FORBIDDEN, "Lifecycle API is not enabled.");
     }
@@ -39,7 +40,7 @@ pub(crate) async fn reload(State(app): State<Arc<App>>) -> Response {
     }
 }
 
-pub(crate) async fn quit(State(app): State<Arc<App>>) -> Response {
+pub(crate) async fn quit(State(app): State<Arc<App>>, _admin: Admin) -> Response {
     if !app.settings.enable_lifecycle {
         return text(StatusCode::FORBIDDEN, "Lifecycle API is not enabled.");
     }

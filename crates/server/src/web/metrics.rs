@@ -1,5 +1,6 @@
 //! Self metrics of the HTTP side and of what comes in through it.
 
+use base::TenantId;
 use store_metrics::AppendOutcome;
 
 use crate::telemetry::{Counter, Histogram, Labelled, Registry};
@@ -11,11 +12,11 @@ const QUERY_BOUNDS_S: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 1
 pub struct WebMetrics {
     pub(crate) http_requests: Labelled<Counter>,
     pub(crate) http_duration: Labelled<Histogram>,
-    pub(crate) queries: Counter,
+    pub(crate) queries: Labelled<Counter>,
     pub(crate) query_duration: Histogram,
     pub(crate) rejected_requests: Labelled<Counter>,
     pub(crate) invalid_labels: Counter,
-    pub(crate) samples_received: Counter,
+    samples_received: Labelled<Counter>,
     pub(crate) otlp_rejected: Counter,
     pub(crate) otlp_warnings: Labelled<Counter>,
     samples_rejected: Labelled<Counter>,
@@ -35,7 +36,7 @@ impl WebMetrics {
                 &["handler"],
                 DURATION_BOUNDS_S,
             ),
-            queries: r.counter("sextant_queries_total", "Queries that clients asked for."),
+            queries: r.counters("sextant_queries_total", "Queries that clients asked for.", &["tenant"]),
             query_duration: r.histogram(
                 "sextant_query_duration_seconds",
                 "Time from a query's arrival to its answer.",
@@ -44,13 +45,17 @@ impl WebMetrics {
             rejected_requests: r.counters(
                 "sextant_ingest_requests_rejected_total",
                 "Pushed requests of which nothing was stored, by reason.",
-                &["reason"],
+                &["tenant", "reason"],
             ),
             invalid_labels: r.counter(
                 "prometheus_api_remote_write_invalid_labels_samples_total",
                 "The total number of received remote write samples and histogram samples which contain invalid labels.",
             ),
-            samples_received: r.counter("sextant_ingest_samples_total", "Pushed samples that were stored."),
+            samples_received: r.counters(
+                "sextant_ingest_samples_total",
+                "Pushed samples that were stored.",
+                &["tenant"],
+            ),
             otlp_rejected: r.counter(
                 "sextant_otlp_data_points_rejected_total",
                 "OTLP data points that could not be translated.",
@@ -63,13 +68,13 @@ impl WebMetrics {
             samples_rejected: r.counters(
                 "sextant_ingest_samples_rejected_total",
                 "Pushed samples that were not stored, by reason.",
-                &["reason"],
+                &["tenant", "reason"],
             ),
         }
     }
 
-    pub(crate) fn count_append(&self, outcome: &AppendOutcome) {
-        self.samples_received.add(outcome.accepted as f64);
+    pub(crate) fn count_append(&self, tenant: &TenantId, outcome: &AppendOutcome) {
+        self.samples_received.with(&[tenant.as_str()]).add(outcome.accepted as f64);
         let rejected = outcome.rejected;
         for (reason, n) in [
             ("out of bounds", rejected.out_of_bounds),
@@ -79,9 +84,11 @@ impl WebMetrics {
             ("series limit", rejected.series_limit),
             ("series memory", rejected.series_memory),
             ("invalid histogram", rejected.invalid_histogram),
+            ("label names", rejected.label_names),
+            ("label value", rejected.label_value),
         ] {
             if n > 0 {
-                self.samples_rejected.with(&[reason]).add(n as f64);
+                self.samples_rejected.with(&[tenant.as_str(), reason]).add(n as f64);
             }
         }
     }

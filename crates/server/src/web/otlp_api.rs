@@ -20,6 +20,7 @@ use wire_otlp::{
 use super::App;
 use super::access::Caller;
 use super::reply::{RETRY_AFTER_S, plain_error, with_type};
+use crate::ingest::IngestError;
 
 /// As for remote write: 32 MiB once decompressed.
 pub(super) const DECODED_BYTES_MAX: usize = 32 << 20;
@@ -39,7 +40,7 @@ pub(super) const RECEIVER_OFF: &str =
 pub(super) enum RefusalKind {
     Malformed,
     TooLarge,
-    /// Memory is used up; later there may be some.
+    /// Memory or the share of the tenant is used up; later there may be some.
     OverBudget,
     /// The store takes nothing at the moment.
     Unavailable,
@@ -96,12 +97,12 @@ impl Refusal {
         Self::new(kind, error)
     }
 
-    fn of_append(error: &AppendError) -> Self {
+    fn of_append(error: &IngestError) -> Self {
         let kind = match error {
-            AppendError::Budget(_) => RefusalKind::OverBudget,
-            AppendError::ReadOnly(_) | AppendError::Closed => RefusalKind::Unavailable,
-            AppendError::TooLarge { .. } => RefusalKind::TooLarge,
-            AppendError::Journal(_) => RefusalKind::Internal,
+            refused if refused.is_back_pressure() => RefusalKind::OverBudget,
+            IngestError::Store(AppendError::ReadOnly(_) | AppendError::Closed) => RefusalKind::Unavailable,
+            IngestError::Store(AppendError::TooLarge { .. }) => RefusalKind::TooLarge,
+            _ => RefusalKind::Internal,
         };
         Self::new(kind, error)
     }
@@ -138,7 +139,7 @@ pub(crate) async fn export(
     };
     let work = move || {
         let plain = decompress(compression, &body, DECODED_BYTES_MAX)
-            .map_err(|error| counted(&app, Refusal::of_compression(&error)))?;
+            .map_err(|error| counted(&app, &caller.tenant, Refusal::of_compression(&error)))?;
         ingest(&app, &caller.tenant, encoding, &plain)
     };
     match run(work).await {
@@ -171,8 +172,8 @@ fn refused(encoding: ResponseEncoding, status: StatusCode, grpc_code: u32, messa
     response
 }
 
-pub(super) fn counted(app: &App, refusal: Refusal) -> Refusal {
-    app.metrics.rejected_requests.with(&[refusal.kind.reason()]).inc();
+pub(super) fn counted(app: &App, tenant: &TenantId, refusal: Refusal) -> Refusal {
+    app.metrics.rejected_requests.with(&[tenant.as_str(), refusal.kind.reason()]).inc();
     refusal
 }
 
@@ -187,7 +188,8 @@ pub(super) fn ingest(
         ResponseEncoding::Protobuf => decode_protobuf(plain),
         ResponseEncoding::Json => decode_json(plain),
     };
-    let request = decoded.map_err(|error| counted(app, Refusal::new(RefusalKind::Malformed, &error)))?;
+    let request =
+        decoded.map_err(|error| counted(app, tenant, Refusal::new(RefusalKind::Malformed, &error)))?;
     let translated = translate(&request, tenant, &options(app));
     app.metrics.otlp_rejected.add(translated.rejected_data_points as f64);
     for warning in &translated.warnings {
@@ -196,12 +198,12 @@ pub(super) fn ingest(
     let outcome = app
         .ingest
         .append(&translated.batch, AppendOptions::default())
-        .map_err(|error| counted(app, Refusal::of_append(&error)))?;
-    app.metrics.count_append(&outcome);
+        .map_err(|error| counted(app, tenant, Refusal::of_append(&error)))?;
+    app.metrics.count_append(tenant, &outcome);
     if outcome.rejected.series_memory > 0 {
         // Sending everything again is harmless: what was stored is stored once.
         let message = "memory for new series exhausted";
-        return Err(counted(app, Refusal::new(RefusalKind::OverBudget, &message)));
+        return Err(counted(app, tenant, Refusal::new(RefusalKind::OverBudget, &message)));
     }
     let n_errors = translated.errors.len();
     let mut reasons: Vec<String> = translated.errors.into_iter().take(REASONS_SHOWN_MAX).collect();

@@ -100,10 +100,10 @@ async fn call(
         Ok(compression) => compression,
     };
     let work = move || {
-        let refusal = |error| counted(&app, Refusal::of_compression(&error));
+        let refusal = |error| counted(&app, &caller.tenant, Refusal::of_compression(&error));
         let (is_compressed, message) = read_message(&body).map_err(|problem| {
             let kind = super::otlp_api::RefusalKind::Malformed;
-            counted(&app, Refusal { kind, message: problem.to_owned() })
+            counted(&app, &caller.tenant, Refusal { kind, message: problem.to_owned() })
         })?;
         let used = if is_compressed { compression } else { Compression::Identity };
         let plain = decompress(used, message, DECODED_BYTES_MAX).map_err(refusal)?;

@@ -84,7 +84,7 @@ async fn run(app: Arc<App>, request: QueryRequest, params: Params, limit: usize)
     let _hang_up = CancelOnDrop(request.cancel.clone());
     let text = Arc::clone(&request.text);
     let engine = Arc::clone(&app.engine);
-    app.metrics.queries.inc();
+    app.metrics.queries.with(&[request.tenant.as_str()]).inc();
     let outcome = tokio::task::spawn_blocking(move || engine.run(&request)).await;
     let mut answer = match outcome {
         Ok(answer) => answer?,

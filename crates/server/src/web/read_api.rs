@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::Response;
 use base::CancelToken;
-use engine::StoreSource;
+use engine::{StoreSource, TenantShare};
 use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use model::{Labels, MatchOp, Matcher};
@@ -60,13 +60,11 @@ pub(crate) async fn read(State(app): State<Arc<App>>, caller: Caller, body: Byte
     let external =
         app.reload.current().map(|config| config.global.external_labels.clone()).unwrap_or_default();
     let cancel = CancelToken::unbounded();
-    let source = StoreSource {
-        view: app.store.view(),
-        tenant: caller.tenant,
-        budget: app.engine.budget().child("remote read", app.engine.limits().memory_bytes_per_query_max),
-        cancel: cancel.clone(),
-    };
-    let reader = Reader { source, external, samples_max: app.settings.remote_read_samples_max };
+    let (share, budget) = app.engine.share_of(&caller.tenant, "remote read");
+    let source =
+        StoreSource { view: app.store.view(), tenant: caller.tenant, budget, cancel: cancel.clone() };
+    let reader =
+        Reader { source, _share: share, external, samples_max: app.settings.remote_read_samples_max };
     let content_type = HeaderValue::from_static(request.response_type.content_type());
     let mut response = match request.response_type {
         ReadResponseType::Samples => {
@@ -109,6 +107,8 @@ pub(crate) async fn read(State(app): State<Arc<App>>, caller: Caller, body: Byte
 
 struct Reader {
     source: StoreSource,
+    /// Held while the source charges to it.
+    _share: TenantShare,
     external: Labels,
     samples_max: usize,
 }

@@ -13,6 +13,7 @@ use rules::snapshot::{GroupSnapshot, RuleSnapshot, RuleSnapshotKind};
 use wire_prom::api_json::JsonWriter;
 
 use super::App;
+use super::access::Caller;
 use super::params::Params;
 use super::reply::{ApiError, ApiResult, success};
 use super::time::rfc3339;
@@ -34,11 +35,11 @@ struct Page {
     from_token: String,
 }
 
-pub(crate) async fn rules(State(app): State<Arc<App>>, params: Params) -> ApiResult {
+pub(crate) async fn rules(State(app): State<Arc<App>>, caller: Caller, params: Params) -> ApiResult {
     params.well_formed()?;
     let filter = filter(&params)?;
     let page = page(&params)?;
-    let groups = app.ruling.rules.groups();
+    let groups = app.rule_groups_of(&caller);
     let mut shown: Vec<(&GroupSnapshot, Vec<&RuleSnapshot>)> = Vec::new();
     let mut next_token = None;
     let mut started = page.from_token.is_empty();
@@ -253,8 +254,8 @@ fn number(w: &mut JsonWriter, value: f64) {
     w.raw(base::gofloat::format_f(value).as_bytes());
 }
 
-pub(crate) async fn alerts(State(app): State<Arc<App>>) -> ApiResult {
-    let alerts = app.ruling.rules.active_alerts();
+pub(crate) async fn alerts(State(app): State<Arc<App>>, caller: Caller) -> ApiResult {
+    let alerts = app.alerts_of(&caller);
     success(|w| {
         w.object(|w| {
             w.key("alerts");

@@ -154,10 +154,10 @@ fn flag(params: &Params, name: &str, default: bool) -> Result<bool, ApiError> {
 pub(crate) async fn metric_names(State(app): State<Arc<App>>, caller: Caller, params: Params) -> ApiResult {
     let search = parse(&app, &params, "metric_names")?;
     let with_metadata = flag(&params, "include_metadata", false)?;
-    let (found, search) = find(&app, caller, search, Some(METRIC_NAME.to_owned())).await?;
+    let (found, search) = find(&app, caller.clone(), search, Some(METRIC_NAME.to_owned())).await?;
     let mut metadata: BTreeMap<String, Metadata> = BTreeMap::new();
     if with_metadata && !found.is_empty() {
-        app.scraping.for_each_metadata(None, &mut |_, family, known| {
+        app.for_each_metadata_of(&caller, None, &mut |_, family, known| {
             metadata.entry(family.to_owned()).or_insert_with(|| known.clone());
         });
     }

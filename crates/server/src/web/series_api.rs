@@ -92,7 +92,7 @@ pub(crate) async fn series(State(app): State<Arc<App>>, caller: Caller, params: 
     let scope = Scope { selectors, start_ms, end_ms, limit };
     let view = app.store.view();
     let seen = view.clone();
-    let budget = app.engine.budget().child("series", app.engine.limits().memory_bytes_per_query_max);
+    let (_share, budget) = app.engine.share_of(&caller.tenant, "series");
     let cancel = CancelToken::unbounded();
     let _hang_up = CancelOnDrop(cancel.clone());
     let answer = app.compute(move || view.series(&caller.tenant, &scope.as_ref(), &budget, &cancel)).await?;
@@ -123,7 +123,7 @@ pub(crate) async fn metadata(State(app): State<Arc<App>>, caller: Caller, params
             known.push(metadata);
         }
     };
-    app.scraping.for_each_metadata(metric, &mut |_, family, metadata| add(family, metadata.clone()));
+    app.for_each_metadata_of(&caller, metric, &mut |_, family, metadata| add(family, metadata.clone()));
     for (family, all) in app.store.metadata(&caller.tenant, metric, 0) {
         all.into_iter().for_each(|metadata| add(&family, metadata));
     }

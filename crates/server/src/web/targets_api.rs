@@ -8,6 +8,7 @@ use scrape::target::{SCRAPE_INTERVAL, SCRAPE_TIMEOUT};
 use wire_prom::api_json::JsonWriter;
 
 use super::App;
+use super::access::Caller;
 use super::params::Params;
 use super::reply::{ApiError, ApiResult, success};
 use super::time::rfc3339;
@@ -16,8 +17,8 @@ use crate::scraping::{PoolView, TargetView};
 /// Names under which a target may mean this machine.
 const LOCALHOSTS: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
 
-pub(crate) async fn scrape_pools(State(app): State<Arc<App>>) -> ApiResult {
-    let pools = app.scraping.pools();
+pub(crate) async fn scrape_pools(State(app): State<Arc<App>>, caller: Caller) -> ApiResult {
+    let pools = app.pools_of(&caller);
     success(|w| {
         w.object(|w| {
             w.key("scrapePools");
@@ -26,8 +27,12 @@ pub(crate) async fn scrape_pools(State(app): State<Arc<App>>) -> ApiResult {
     })
 }
 
-pub(crate) async fn scrape_pool_config(State(app): State<Arc<App>>, params: Params) -> ApiResult {
-    let config = pool_config(&app, params.get("scrapePool"))?;
+pub(crate) async fn scrape_pool_config(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    params: Params,
+) -> ApiResult {
+    let config = pool_config(&app, &caller, params.get("scrapePool"))?;
     success(|w| {
         w.object(|w| {
             w.key("yaml");
@@ -36,20 +41,24 @@ pub(crate) async fn scrape_pool_config(State(app): State<Arc<App>>, params: Para
     })
 }
 
-fn pool_config(app: &App, name: &str) -> Result<Arc<scrape::config::ScrapeConfig>, ApiError> {
+fn pool_config(
+    app: &App,
+    caller: &Caller,
+    name: &str,
+) -> Result<Arc<scrape::config::ScrapeConfig>, ApiError> {
     if name.is_empty() {
         return Err(ApiError::bad_data("no scrapePool parameter provided"));
     }
     let missing =
         || ApiError::bad_data(format!("error retrieving scrape config: scrape pool {name:?} not found"));
-    app.scraping.pool_config(name).ok_or_else(missing)
+    app.pool_config_of(caller, name).ok_or_else(missing)
 }
 
-pub(crate) async fn targets(State(app): State<Arc<App>>, params: Params) -> ApiResult {
+pub(crate) async fn targets(State(app): State<Arc<App>>, caller: Caller, params: Params) -> ApiResult {
     let wanted = params.get("scrapePool").to_owned();
     let state = params.get("state").to_ascii_lowercase();
     let shows = |kind: &str| state.is_empty() || state == "any" || state == kind;
-    let pools = app.scraping.pools();
+    let pools = app.pools_of(&caller);
     let chosen = || pools.iter().filter(|pool| wanted.is_empty() || pool.name == wanted);
     success(|w| {
         w.object(|w| {
@@ -137,7 +146,11 @@ fn global_url(url: &str, listen_address: &str, external_url: &str) -> String {
     format!("{scheme}://{own_host}{separator}{port}{path}")
 }
 
-pub(crate) async fn target_metadata(State(app): State<Arc<App>>, params: Params) -> ApiResult {
+pub(crate) async fn target_metadata(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    params: Params,
+) -> ApiResult {
     let limit = match params.get("limit") {
         "" => -1,
         text => text.parse::<i64>().map_err(|_| ApiError::bad_data("limit must be a number"))?,
@@ -151,7 +164,7 @@ pub(crate) async fn target_metadata(State(app): State<Arc<App>>, params: Params)
     };
     let metric = Some(params.get("metric")).filter(|m| !m.is_empty());
     let mut found: Vec<(Labels, String, Metadata)> = Vec::new();
-    app.scraping.for_each_metadata(metric, &mut |labels, family, metadata| {
+    app.for_each_metadata_of(&caller, metric, &mut |labels, family, metadata| {
         let matches = matchers.iter().all(|m| m.matches(labels.get(&m.name).unwrap_or("")));
         // As upstream: no further target is begun once there are enough, but one begun is given whole.
         let begun = found.last().is_some_and(|(target, _, _)| target == labels);
@@ -181,7 +194,7 @@ pub(crate) async fn target_metadata(State(app): State<Arc<App>>, params: Params)
     })
 }
 
-pub(crate) async fn relabel_steps(State(app): State<Arc<App>>, params: Params) -> ApiResult {
+pub(crate) async fn relabel_steps(State(app): State<Arc<App>>, caller: Caller, params: Params) -> ApiResult {
     if params.get("scrapePool").is_empty() {
         return Err(ApiError::bad_data("no scrapePool parameter provided"));
     }
@@ -190,7 +203,7 @@ pub(crate) async fn relabel_steps(State(app): State<Arc<App>>, params: Params) -
     }
     let pairs: std::collections::BTreeMap<String, String> = serde_json::from_str(params.get("labels"))
         .map_err(|e| ApiError::bad_data(format!("error parsing labels: {e}")))?;
-    let config = pool_config(&app, params.get("scrapePool"))?;
+    let config = pool_config(&app, &caller, params.get("scrapePool"))?;
     let steps = relabel::trace(&Labels::from_pairs(&pairs), &config.relabel);
     success(|w| {
         w.object(|w| {

@@ -14,7 +14,7 @@ use config::sextant::AuthConfig;
 use http::HeaderMap;
 use parking_lot::Mutex;
 
-use super::access::Users;
+use super::access::{Tenancy, Users};
 use super::around::{RateGate, fixed_headers};
 use super::server_tls::{ServerTls, ServerTlsError};
 
@@ -51,6 +51,7 @@ pub struct ListenerParts {
     pub file: Option<PathBuf>,
     pub web: WebConfig,
     pub auth: AuthConfig,
+    pub tenancy: Tenancy,
     /// Refuses a file that would leave the listener without users.
     pub needs_users: bool,
     pub clock: Arc<dyn Clock>,
@@ -60,6 +61,7 @@ pub struct ListenerParts {
 pub struct ListenerConfig {
     file: Option<PathBuf>,
     auth: AuthConfig,
+    tenancy: Tenancy,
     needs_users: bool,
     clock: Arc<dyn Clock>,
     state: Mutex<Followed>,
@@ -75,12 +77,13 @@ struct Followed {
 
 impl ListenerConfig {
     pub fn new(parts: ListenerParts) -> Result<Arc<Self>, ServerTlsError> {
-        let in_force = Arc::new(build(&parts.web, &parts.auth, &parts.clock)?);
+        let in_force = Arc::new(build(&parts.web, &parts.auth, parts.tenancy, &parts.clock)?);
         // Without a text and a time the first request reads the file, so no change before it is missed.
         let state = Followed { stamp: None, read_at_ns: 0, text: None, in_force };
         Ok(Arc::new(Self {
             file: parts.file,
             auth: parts.auth,
+            tenancy: parts.tenancy,
             needs_users: parts.needs_users,
             clock: parts.clock,
             state: Mutex::new(state),
@@ -123,7 +126,7 @@ impl ListenerConfig {
 
     fn parse(&self, text: &str, path: &str, old: &InForce) -> Result<InForce, Refused> {
         let web = WebConfig::parse(text, path).map_err(|error| Refused::Config(error.located()))?;
-        let fresh = build(&web, &self.auth, &self.clock)?;
+        let fresh = build(&web, &self.auth, self.tenancy, &self.clock)?;
         if self.needs_users && fresh.users.is_empty() {
             return Err(Refused::OpenToTheWorld);
         }
@@ -134,13 +137,18 @@ impl ListenerConfig {
     }
 }
 
-fn build(web: &WebConfig, auth: &AuthConfig, clock: &Arc<dyn Clock>) -> Result<InForce, ServerTlsError> {
+fn build(
+    web: &WebConfig,
+    auth: &AuthConfig,
+    tenancy: Tenancy,
+    clock: &Arc<dyn Clock>,
+) -> Result<InForce, ServerTlsError> {
     let tls = match &web.tls {
         Some(tls) => Some(Arc::new(ServerTls::new(tls.clone(), web.http2)?)),
         None => None,
     };
     Ok(InForce {
-        users: Arc::new(Users::new(&web.basic_auth_users, auth)),
+        users: Arc::new(Users::new(&web.basic_auth_users, auth, tenancy)),
         gate: RateGate::new(web.rate_limit, Arc::clone(clock)),
         headers: fixed_headers(&web.headers),
         tls,
@@ -180,6 +188,7 @@ mod tests {
             file: Some(file.clone()),
             web: WebConfig::parse(USERS, "web.yml").unwrap(),
             auth: AuthConfig { tokens: Vec::new(), users: BTreeMap::new(), ..AuthConfig::default() },
+            tenancy: Tenancy::Single,
             needs_users: true,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
         })

@@ -18,4 +18,5 @@ mod sextant;
 #[cfg(test)]
 mod smoke;
 #[cfg(test)]
+mod tenants;
 mod waiting;

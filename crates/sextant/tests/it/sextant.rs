@@ -21,6 +21,18 @@ pub(crate) struct Sextant {
     pub(crate) address: String,
     dir: PathBuf,
     flags: Vec<String>,
+    command: CommandLine,
+}
+
+/// From folder, address and flags to the program's command line.
+type CommandLine = fn(&Path, &str, &[String]) -> Command;
+
+/// `sextant serve` with the `sextant.yml` in `dir`, which names the address itself.
+fn serve_command(dir: &Path, _address: &str, flags: &[String]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sextant"));
+    let config = dir.join("sextant.yml");
+    command.arg("serve").arg("--config").arg(config).arg("--enable-admin-api").args(flags);
+    command
 }
 
 /// The command line of a server on `address` with its configuration and data in `dir`.
@@ -57,19 +69,32 @@ impl Sextant {
         std::fs::write(dir.join("prometheus.yml"), config).expect("the scratch folder is writable");
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let process = Process::start(dir, "sextant", &mut command(dir, &address, &flags));
-        Self { process, address, dir: dir.to_owned(), flags }
+        Self { process, address, dir: dir.to_owned(), flags, command }
+    }
+
+    /// Starts `sextant serve` on a `sextant.yml` in which `ADDRESS` stands for an address.
+    pub(crate) fn serve(dir: &Path, config: &str) -> Self {
+        let address = format!("127.0.0.1:{}", free_port());
+        let config = config.replace("ADDRESS", &format!("'{address}'"));
+        std::fs::write(dir.join("sextant.yml"), config).expect("the scratch folder is writable");
+        let process = Process::start(dir, "sextant", &mut serve_command(dir, &address, &[]));
+        let started =
+            Self { process, address, dir: dir.to_owned(), flags: Vec::new(), command: serve_command };
+        started.until_ready();
+        started
     }
 
     /// Starts again on the same data and address.
     pub(crate) fn restart(&mut self) {
         self.process =
-            Process::start(&self.dir, "sextant", &mut command(&self.dir, &self.address, &self.flags));
+            Process::start(&self.dir, "sextant", &mut (self.command)(&self.dir, &self.address, &self.flags));
         self.until_ready();
     }
 
     fn until_ready(&self) {
         until(START, "a ready server", || match http::request(&self.address, "GET", "/-/ready", &[], b"") {
-            Ok(response) if response.status == 200 => Ok(()),
+            // Who asks for users has started as well.
+            Ok(response) if matches!(response.status, 200 | 401) => Ok(()),
             other => Err(format!("{other:?}")),
         });
     }

@@ -12,6 +12,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::live::exemplars::ExemplarRing;
 use crate::live::index::LiveIndex;
 use crate::live::series::LiveSeries;
+use crate::options::Limits;
 use crate::part::metadata::Families;
 
 /// Locks of the map from fingerprint to series: enough that appending threads rarely meet.
@@ -44,6 +45,7 @@ pub(crate) type FingerprintMap<V> = HashMap<SeriesId, V, BuildHasherDefault<Fing
 #[derive(Debug)]
 pub(crate) struct TenantLive {
     pub(crate) tenant: TenantId,
+    pub(crate) limits: Limits,
     shards: [RwLock<FingerprintMap<Arc<LiveSeries>>>; SHARDS],
     pub(crate) index: RwLock<LiveIndex>,
     pub(crate) exemplars: Mutex<ExemplarRing>,
@@ -53,9 +55,10 @@ pub(crate) struct TenantLive {
 }
 
 impl TenantLive {
-    pub(crate) fn new(tenant: TenantId) -> Self {
+    pub(crate) fn new(tenant: TenantId, limits: Limits) -> Self {
         Self {
             tenant,
+            limits,
             shards: std::array::from_fn(|_| RwLock::new(FingerprintMap::default())),
             index: RwLock::new(LiveIndex::default()),
             exemplars: Mutex::new(ExemplarRing::default()),

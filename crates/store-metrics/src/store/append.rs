@@ -56,6 +56,7 @@ impl Shared {
         {
             return Ok(AppendOutcome { repeated: true, ..AppendOutcome::default() });
         }
+        self.check_tenant(&batch.tenant)?;
         let tenant = self.tenant(&batch.tenant);
         // Held until the batch is applied: a cut freezes between batches.
         let gate = self.gate.read();
@@ -64,7 +65,7 @@ impl Shared {
         let mut admission = Admission {
             shared: self,
             oldest_ms: self.options.retention.time_ms.map_or(i64::MIN, |r| now_ms.saturating_sub(r)),
-            latest_ms: now_ms.saturating_add(self.options.limits.future_max_ms),
+            latest_ms: now_ms.saturating_add(tenant.limits.future_max_ms),
             out_of_order_window_ms: options.out_of_order_window_ms,
             resolved: Vec::with_capacity(batch.series.len()),
             outcome: AppendOutcome::default(),
@@ -151,7 +152,7 @@ impl Shared {
         let mut known = tenant.metadata.lock();
         for i in news {
             let (family, entry) = &batch.metadata[*i];
-            metadata::note(&mut known, family, entry, self.options.limits.metadata_families_max);
+            metadata::note(&mut known, family, entry, tenant.limits.metadata_families_max);
         }
     }
 
@@ -172,7 +173,7 @@ impl Shared {
             if let Ok(resolved) = &resolved[*series_idx as usize] {
                 let series = Arc::clone(&resolved.series);
                 let entry = LiveExemplar { generation, series, exemplar: Arc::new(exemplar.clone()) };
-                ring.push(entry, self.options.limits.exemplars_max);
+                ring.push(entry, tenant.limits.exemplars_max);
             }
         }
     }
@@ -274,8 +275,15 @@ impl Admission<'_> {
         generation: u32,
         n_series: &mut u64,
     ) -> Result<Arc<LiveSeries>, RejectReason> {
-        if *n_series >= self.shared.options.limits.active_series_max {
+        let limits = &tenant.limits;
+        if *n_series >= limits.active_series_max {
             return Err(RejectReason::SeriesLimit);
+        }
+        if series.labels.len() as u64 > limits.label_names_max {
+            return Err(RejectReason::LabelNames);
+        }
+        if series.labels.iter().any(|(_, value)| value.len() as u64 > limits.label_value_bytes_max) {
+            return Err(RejectReason::LabelValue);
         }
         // New series stop a tenth before memory does, so that existing ones go on.
         let budget = &self.shared.options.budget;
@@ -301,6 +309,8 @@ impl Admission<'_> {
             RejectReason::SeriesLimit => &mut rejected.series_limit,
             RejectReason::SeriesMemory => &mut rejected.series_memory,
             RejectReason::InvalidHistogram => &mut rejected.invalid_histogram,
+            RejectReason::LabelNames => &mut rejected.label_names,
+            RejectReason::LabelValue => &mut rejected.label_value,
         } += 1;
         self.outcome.first_rejected.get_or_insert((series_idx, t, reason));
     }

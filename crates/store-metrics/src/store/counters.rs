@@ -37,6 +37,8 @@ impl Counters {
             all.series_limit += new.series_limit;
             all.series_memory += new.series_memory;
             all.invalid_histogram += new.invalid_histogram;
+            all.label_names += new.label_names;
+            all.label_value += new.label_value;
         }
     }
 }

@@ -148,10 +148,10 @@ impl Replay<'_> {
             Entry::Exemplar { number, exemplar } => {
                 let series = self.series(number)?;
                 let entry = LiveExemplar { generation, series, exemplar: Arc::new(exemplar) };
-                tenant.exemplars.lock().push(entry, self.shared.options.limits.exemplars_max);
+                tenant.exemplars.lock().push(entry, tenant.limits.exemplars_max);
             }
             Entry::Metadata { family, metadata } => {
-                let limit = self.shared.options.limits.metadata_families_max;
+                let limit = tenant.limits.metadata_families_max;
                 metadata::note(&mut tenant.metadata.lock(), &family, &metadata, limit);
             }
         }

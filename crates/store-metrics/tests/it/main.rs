@@ -6,5 +6,6 @@ mod failures;
 mod formats;
 mod matchers;
 mod model_run;
+mod tenants;
 mod threads;
 mod walk;

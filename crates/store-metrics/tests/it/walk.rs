@@ -58,7 +58,7 @@ fn a_view_keeps_what_it_sees_while_the_store_moves_on() {
 #[test]
 fn samples_are_refused_for_counted_reasons() {
     let mut bench = Bench::new();
-    bench.options.limits.active_series_max = 1;
+    bench.options.limits.default.active_series_max = 1;
     bench.open();
     let up = labels(&[("__name__", "up")]);
     let other = labels(&[("__name__", "other")]);

@@ -18,6 +18,16 @@ pub(crate) enum Version {
 
 /// Pushes samples of one series with `job="pushed"`; the answer as it came.
 pub(crate) fn push(sextant: &Sextant, version: Version, metric: &str, samples: &[(i64, f64)]) -> Response {
+    let (headers, body) = request(version, metric, samples);
+    sextant.ask("POST", "/api/v1/write", &headers, &body)
+}
+
+/// Headers and body of a request that pushes samples of one series.
+pub(crate) fn request(
+    version: Version,
+    metric: &str,
+    samples: &[(i64, f64)],
+) -> (Vec<(&'static str, &'static str)>, Vec<u8>) {
     let tenant = TenantId::anonymous();
     let mut batch = SeriesBatch::new(tenant.clone());
     let labels = Labels::from_pairs([("__name__", metric), ("job", "pushed")]);
@@ -28,12 +38,12 @@ pub(crate) fn push(sextant: &Sextant, version: Version, metric: &str, samples: &
         Version::V2 => (WriteMessage::V2, encode_v2(&batch)),
     };
     let body = snap::raw::Encoder::new().compress_vec(&plain).expect("a small body can be compressed");
-    let headers = [
+    let headers = vec![
         ("Content-Type", message.content_type()),
         ("Content-Encoding", "snappy"),
         ("X-Prometheus-Remote-Write-Version", message.version_header()),
     ];
-    sextant.ask("POST", "/api/v1/write", &headers, &body)
+    (headers, body)
 }
 
 /// Pushes samples that the server must accept.
