@@ -36,8 +36,8 @@ pub struct TlsServerConfig {
     pub min_version: Option<TlsVersion>,
     pub max_version: Option<TlsVersion>,
     pub prefer_server_cipher_suites: bool,
-    /// When not empty, a client certificate must carry one of these.
-    pub client_allowed_sans: Vec<String>,
+    /// When given, a client's certificate must carry one of these names; an empty list lets nobody in.
+    pub client_allowed_sans: Option<Vec<String>>,
 }
 
 /// At most `burst` requests at once, then one each `interval_ms`.
@@ -125,7 +125,8 @@ fn tls_server(tls: &Record) -> TlsServerConfig {
         min_version: TlsVersion::parse(tls.str("min_version")),
         max_version: TlsVersion::parse(tls.str("max_version")),
         prefer_server_cipher_suites: tls.bool("prefer_server_cipher_suites"),
-        client_allowed_sans: tls.strings("client_allowed_sans"),
+        // Upstream tells a list that is there from one that is not, and so must what keeps people out.
+        client_allowed_sans: tls.place("client_allowed_sans").map(|_| tls.strings("client_allowed_sans")),
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod access;
 mod admin_api;
 mod around;
+mod client_certs;
 mod federate;
 mod ingest_api;
 mod lifecycle;

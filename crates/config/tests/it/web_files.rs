@@ -49,10 +49,27 @@ fn web_errors_have_upstreams_words() {
             "crypto/bcrypt: hashedSecret too short to be a bcrypted password",
         ),
         ("tls_server_config: {min_version: TLS9}", "unknown TLS version: TLS9"),
+        (
+            "tls_server_config: {cert_file: c, key_file: k, cipher_suites: [TLS_RSA_WITH_RC4_128_SHA]}",
+            "unknown cipher: TLS_RSA_WITH_RC4_128_SHA",
+        ),
+        (
+            "tls_server_config: {cert_file: c, key_file: k, curve_preferences: [P-256]}",
+            "unknown curve: P-256",
+        ),
         ("rate_limit: {interval: x}", "time: invalid duration \"x\""),
     ] {
         let err = WebConfig::parse(text, "web.yml").unwrap_err().to_string();
         assert!(err.contains(want), "{text}: {err}");
+    }
+    for (option, want) in [
+        ("", None),
+        ("client_allowed_sans: []", Some(Vec::new())),
+        ("client_allowed_sans: [a, 10.0.0.1]", Some(vec!["a".to_owned(), "10.0.0.1".to_owned()])),
+    ] {
+        let text = format!("tls_server_config: {{cert_file: c, key_file: k, {option}}}");
+        let tls = WebConfig::parse(&text, "web.yml").unwrap().tls.unwrap();
+        assert_eq!(tls.client_allowed_sans, want, "{option}");
     }
     let web = WebConfig::parse("rate_limit: {burst: 2, interval: 1.5s}", "web.yml").unwrap();
     assert_eq!(web.rate_limit.unwrap().interval_ms, 1_500);

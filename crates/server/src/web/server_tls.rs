@@ -6,18 +6,18 @@ use std::time::SystemTime;
 
 use config::web::{ClientAuth, TlsServerConfig};
 use parking_lot::Mutex;
-use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::UnixTime;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{NamedGroup, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use wire_core::http_config::{PemSource, TlsVersion};
+
+use super::client_certs::{AllowedSans, AnyClient};
 
 /// Why a listener's TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -26,8 +26,15 @@ pub enum ServerTlsError {
     File { path: String, cause: std::io::Error },
     #[error("{what}: {cause}")]
     Pem { what: &'static str, cause: String },
-    #[error("client_allowed_sans is not supported; leave it out or use an authority of your own")]
-    AllowedSans,
+    /// Upstream's text, from Go's HTTP/2 server.
+    #[error(
+        "http2: TLSConfig.CipherSuites is missing an HTTP/2-required AES_128_GCM_SHA256 cipher (need at least one of {} or {})",
+        HTTP2_CIPHERS[0],
+        HTTP2_CIPHERS[1]
+    )]
+    Http2Cipher,
+    #[error("none of curve_preferences is offered here: {0}")]
+    NoCurve(String),
     #[error(transparent)]
     Rustls(#[from] rustls::Error),
 }
@@ -89,14 +96,12 @@ fn read(source: &PemSource) -> Result<Vec<u8>, ServerTlsError> {
     }
 }
 
+/// HTTP/2 asks for one of these below TLS 1.3.
+const HTTP2_CIPHERS: [&str; 2] =
+    ["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"];
+
 fn build(config: &TlsServerConfig, http2: bool) -> Result<ServerConfig, ServerTlsError> {
-    // Ignoring it would let in whom it means to keep out.
-    if !config.client_allowed_sans.is_empty() {
-        return Err(ServerTlsError::AllowedSans);
-    }
-    if !config.cipher_suites.is_empty() || !config.curve_preferences.is_empty() {
-        tracing::warn!("cipher_suites and curve_preferences have no effect: only sound ones are offered");
-    }
+    let provider = Arc::new(provider(config, http2)?);
     let chain: Vec<CertificateDer<'static>> =
         CertificateDer::pem_slice_iter(&read(&config.certificate)?).flatten().collect();
     if chain.is_empty() {
@@ -104,29 +109,95 @@ fn build(config: &TlsServerConfig, http2: bool) -> Result<ServerConfig, ServerTl
     }
     let key = PrivateKeyDer::from_pem_slice(&read(&config.key)?)
         .map_err(|e| ServerTlsError::Pem { what: "key_file", cause: e.to_string() })?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    // Upstream's default lower bound is TLS 1.2, which is also the least that rustls speaks.
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&versions(config))?;
+    let builder = match client_verifier(config, provider)? {
+        None => builder.with_no_client_auth(),
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+    };
+    let mut built = builder.with_single_cert(chain, key)?;
+    built.alpn_protocols = vec![b"http/1.1".to_vec()];
+    if http2 {
+        built.alpn_protocols.insert(0, b"h2".to_vec());
+    }
+    Ok(built)
+}
+
+/// Upstream's default lower bound is TLS 1.2, which is also the least that rustls speaks.
+fn versions(config: &TlsServerConfig) -> Vec<&'static SupportedProtocolVersion> {
     let allows = |version: TlsVersion| {
         config.min_version.is_none_or(|min| version >= min)
             && config.max_version.is_none_or(|max| version <= max)
     };
-    let mut versions = Vec::new();
-    if allows(TlsVersion::Tls13) {
-        versions.push(&rustls::version::TLS13);
-    }
-    if allows(TlsVersion::Tls12) {
-        versions.push(&rustls::version::TLS12);
-    }
-    let builder =
-        ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&versions)?;
-    let builder = match config.client_auth {
-        ClientAuth::None => builder.with_no_client_auth(),
-        ClientAuth::Request => {
-            builder.with_client_cert_verifier(Arc::new(AnyClient { provider, mandatory: false }))
+    let known = [(TlsVersion::Tls13, &rustls::version::TLS13), (TlsVersion::Tls12, &rustls::version::TLS12)];
+    known.into_iter().filter(|(version, _)| allows(*version)).map(|(_, version)| version).collect()
+}
+
+/// The suites and curves that the configuration leaves. As in Go, the suites of TLS 1.3 are not for
+/// choosing, and the order of the lists has no meaning.
+fn provider(config: &TlsServerConfig, http2: bool) -> Result<CryptoProvider, ServerTlsError> {
+    let mut provider = rustls::crypto::ring::default_provider();
+    let wanted = &config.cipher_suites;
+    if !wanted.is_empty() {
+        let is_below_13 = config.min_version.is_none_or(|min| min < TlsVersion::Tls13);
+        if http2 && is_below_13 && !HTTP2_CIPHERS.iter().any(|name| wanted.iter().any(|w| w == name)) {
+            return Err(ServerTlsError::Http2Cipher);
         }
-        ClientAuth::RequireAny => {
-            builder.with_client_cert_verifier(Arc::new(AnyClient { provider, mandatory: true }))
+        let offered: Vec<&str> = provider.cipher_suites.iter().filter_map(|s| s.suite().as_str()).collect();
+        let is_of_13 = |name: &str| !name.contains("_WITH_");
+        warn_of_absent("cipher_suites", wanted, |name| is_of_13(name) || offered.contains(&name));
+        provider.cipher_suites.retain(|suite| {
+            suite.tls13().is_some()
+                || suite.suite().as_str().is_some_and(|name| wanted.iter().any(|wanted| wanted == name))
+        });
+    }
+    let wanted = &config.curve_preferences;
+    if !wanted.is_empty() {
+        let is_wanted = |group: NamedGroup| wanted.iter().any(|name| group_of(name) == Some(group));
+        let offered: Vec<NamedGroup> = provider.kx_groups.iter().map(|group| group.name()).collect();
+        warn_of_absent("curve_preferences", wanted, |name| {
+            group_of(name).is_some_and(|group| offered.contains(&group))
+        });
+        provider.kx_groups.retain(|group| is_wanted(group.name()));
+        if provider.kx_groups.is_empty() {
+            return Err(ServerTlsError::NoCurve(wanted.join(", ")));
         }
+    }
+    Ok(provider)
+}
+
+fn warn_of_absent(option: &str, wanted: &[String], is_offered: impl Fn(&str) -> bool) {
+    let absent: Vec<&str> = wanted.iter().map(String::as_str).filter(|name| !is_offered(name)).collect();
+    if !absent.is_empty() {
+        tracing::warn!(option, absent = absent.join(", "), "these are not offered by this program");
+    }
+}
+
+/// Go's name of a curve.
+fn group_of(name: &str) -> Option<NamedGroup> {
+    match name {
+        "X25519" => Some(NamedGroup::X25519),
+        "CurveP256" => Some(NamedGroup::secp256r1),
+        "CurveP384" => Some(NamedGroup::secp384r1),
+        "CurveP521" => Some(NamedGroup::secp521r1),
+        _ => None,
+    }
+}
+
+/// Who checks the certificates of clients; `None`: they are not asked for one.
+fn client_verifier(
+    config: &TlsServerConfig,
+    provider: Arc<CryptoProvider>,
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, ServerTlsError> {
+    let verifier: Arc<dyn ClientCertVerifier> = match config.client_auth {
+        ClientAuth::None => {
+            if config.client_allowed_sans.is_some() {
+                tracing::warn!("client_allowed_sans has no effect without client_auth_type");
+            }
+            return Ok(None);
+        }
+        ClientAuth::Request => Arc::new(AnyClient { provider, mandatory: false }),
+        ClientAuth::RequireAny => Arc::new(AnyClient { provider, mandatory: true }),
         ClientAuth::VerifyIfGiven | ClientAuth::RequireAndVerify => {
             let mut roots = RootCertStore::empty();
             for cert in CertificateDer::pem_slice_iter(&read(&config.client_ca)?).flatten() {
@@ -137,66 +208,61 @@ fn build(config: &TlsServerConfig, http2: bool) -> Result<ServerConfig, ServerTl
                 ClientAuth::VerifyIfGiven => verifier.allow_unauthenticated(),
                 _ => verifier,
             };
-            let verifier = verifier
+            verifier
                 .build()
-                .map_err(|e| ServerTlsError::Pem { what: "client_ca_file", cause: e.to_string() })?;
-            builder.with_client_cert_verifier(verifier)
+                .map_err(|e| ServerTlsError::Pem { what: "client_ca_file", cause: e.to_string() })?
         }
     };
-    let mut built = builder.with_single_cert(chain, key)?;
-    built.alpn_protocols = vec![b"http/1.1".to_vec()];
-    if http2 {
-        built.alpn_protocols.insert(0, b"h2".to_vec());
-    }
-    Ok(built)
+    Ok(Some(match &config.client_allowed_sans {
+        None => verifier,
+        Some(allowed) => Arc::new(AllowedSans { inner: verifier, allowed: allowed.clone() }),
+    }))
 }
 
-/// `RequestClientCert` and `RequireAnyClientCert`: a certificate is asked for, its issuer is not checked.
-#[derive(Debug)]
-struct AnyClient {
-    provider: Arc<CryptoProvider>,
-    mandatory: bool,
-}
+#[cfg(test)]
+mod tests {
+    use config::WebConfig;
 
-impl ClientCertVerifier for AnyClient {
-    fn client_auth_mandatory(&self) -> bool {
-        self.mandatory
+    use super::*;
+
+    #[test]
+    fn suites_and_curves_are_those_that_were_asked_for_and_are_offered() {
+        let all_12 = 6;
+        let check = |options: &str, http2: bool, n_suites_12: usize, curves: &[NamedGroup]| {
+            let text = format!("tls_server_config: {{cert_file: c, key_file: k, {options}}}");
+            let tls = WebConfig::parse(&text, "web.yml").unwrap().tls.unwrap();
+            let provider = provider(&tls, http2).unwrap();
+            let of_12 = provider.cipher_suites.iter().filter(|suite| suite.tls13().is_none());
+            assert_eq!(of_12.count(), n_suites_12, "{options}");
+            assert_eq!(provider.cipher_suites.len() - n_suites_12, 3, "TLS 1.3: {options}");
+            let groups: Vec<NamedGroup> = provider.kx_groups.iter().map(|group| group.name()).collect();
+            assert_eq!(groups, curves, "{options}");
+        };
+        let all = [NamedGroup::X25519, NamedGroup::secp256r1, NamedGroup::secp384r1];
+        check("", true, all_12, &all);
+        check("cipher_suites: [], curve_preferences: []", true, all_12, &all);
+        check("cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]", true, 1, &all);
+        check("cipher_suites: [TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384]", false, 1, &all);
+        // Known to Go, and not to us.
+        check("cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA]", false, 0, &all);
+        check("cipher_suites: [TLS_AES_128_GCM_SHA256], min_version: TLS13", true, 0, &all);
+        check("curve_preferences: [CurveP384, CurveP521]", true, all_12, &[NamedGroup::secp384r1]);
+        check("curve_preferences: [CurveP256, X25519]", true, all_12, &all[..2]);
     }
 
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _now: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+    #[test]
+    fn what_leaves_nothing_to_speak_with_is_refused() {
+        for (options, text) in [
+            (
+                "cipher_suites: [TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384]",
+                "http2: TLSConfig.CipherSuites is missing",
+            ),
+            ("curve_preferences: [CurveP521]", "none of curve_preferences is offered here: CurveP521"),
+        ] {
+            let config = format!("tls_server_config: {{cert_file: c, key_file: k, {options}}}");
+            let tls = WebConfig::parse(&config, "web.yml").unwrap().tls.unwrap();
+            let error = provider(&tls, true).unwrap_err().to_string();
+            assert!(error.starts_with(text), "{error}");
+        }
     }
 }

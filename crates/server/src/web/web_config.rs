@@ -41,8 +41,6 @@ enum Refused {
     Tls(#[from] ServerTlsError),
     #[error("without users everybody could use an address that other machines reach")]
     OpenToTheWorld,
-    #[error("switching TLS on or off needs a restart")]
-    TlsSwitched,
 }
 
 /// What stays the same whatever the file says.
@@ -77,7 +75,8 @@ struct Followed {
 
 impl ListenerConfig {
     pub fn new(parts: ListenerParts) -> Result<Arc<Self>, ServerTlsError> {
-        let in_force = Arc::new(build(&parts.web, &parts.auth, parts.tenancy, &parts.clock)?);
+        let in_force =
+            Arc::new(build(&parts.web, tls(&parts.web)?, &parts.auth, parts.tenancy, &parts.clock));
         // Without a text and a time the first request reads the file, so no change before it is missed.
         let state = Followed { stamp: None, read_at_ns: 0, text: None, in_force };
         Ok(Arc::new(Self {
@@ -126,33 +125,39 @@ impl ListenerConfig {
 
     fn parse(&self, text: &str, path: &str, old: &InForce) -> Result<InForce, Refused> {
         let web = WebConfig::parse(text, path).map_err(|error| Refused::Config(error.located()))?;
-        let fresh = build(&web, &self.auth, self.tenancy, &self.clock)?;
+        // Whether a listener speaks TLS is decided when it begins to listen, as upstream has it.
+        let tls = if web.tls.is_some() == old.tls.is_some() {
+            tls(&web)?
+        } else {
+            tracing::warn!(path, "switching TLS on or off needs a restart; the rest is in force");
+            old.tls.clone()
+        };
+        let fresh = build(&web, tls, &self.auth, self.tenancy, &self.clock);
         if self.needs_users && fresh.users.is_empty() {
             return Err(Refused::OpenToTheWorld);
-        }
-        if fresh.tls.is_some() != old.tls.is_some() {
-            return Err(Refused::TlsSwitched);
         }
         Ok(fresh)
     }
 }
 
+fn tls(web: &WebConfig) -> Result<Option<Arc<ServerTls>>, ServerTlsError> {
+    let tls = web.tls.as_ref().map(|tls| ServerTls::new(tls.clone(), web.http2)).transpose()?;
+    Ok(tls.map(Arc::new))
+}
+
 fn build(
     web: &WebConfig,
+    tls: Option<Arc<ServerTls>>,
     auth: &AuthConfig,
     tenancy: Tenancy,
     clock: &Arc<dyn Clock>,
-) -> Result<InForce, ServerTlsError> {
-    let tls = match &web.tls {
-        Some(tls) => Some(Arc::new(ServerTls::new(tls.clone(), web.http2)?)),
-        None => None,
-    };
-    Ok(InForce {
+) -> InForce {
+    InForce {
         users: Arc::new(Users::new(&web.basic_auth_users, auth, tenancy)),
         gate: RateGate::new(web.rate_limit, Arc::clone(clock)),
         headers: fixed_headers(&web.headers),
         tls,
-    })
+    }
 }
 
 /// Hands what is in force to the layers within.
@@ -194,10 +199,14 @@ mod tests {
         })
         .unwrap();
         let both = format!("{USERS}{HEADERS}");
+        // Switching TLS on waits for a restart, and the rest of the file does not.
+        let with_tls = format!("{USERS}tls_server_config:\n  cert_file: none\n  key_file: none\n");
         for (text, users, headers) in [
             (Some(USERS), true, 0),
             (Some(both.as_str()), true, 1),
             (Some("basic_auth_users: 7\n"), true, 1),
+            (Some(with_tls.as_str()), true, 0),
+            (Some(both.as_str()), true, 1),
             (Some(HEADERS), true, 1),
             (Some("tls_server_config:\n  cert_file: none\n  key_file: none\n"), true, 1),
             (None, true, 1),

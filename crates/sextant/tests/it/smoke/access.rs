@@ -117,3 +117,105 @@ fn tls_with_a_certificate_of_ones_own() {
     let plain = fetch(&["--fail"], "http").unwrap();
     assert!(!plain.status.success(), "plain HTTP on a TLS port: {plain:?}");
 }
+
+/// An authority, a certificate of ours, and one of a client with a name of every kind.
+fn certificates(openssl: &Path, dir: &Path) {
+    let run = |args: &[&str]| output(Command::new(openssl).current_dir(dir).args(args));
+    let new = ["req", "-newkey", "rsa:2048", "-nodes"];
+    let with = |more: &[&'static str]| [&new[..], more].concat();
+    run(&with(&["-x509", "-days", "2", "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.crt"]));
+    for (name, names) in [
+        ("server", "subjectAltName=IP:127.0.0.1"),
+        (
+            "client",
+            "subjectAltName=DNS:agent.example,IP:10.1.2.3,IP:2001:db8::1,email:a@example.org,URI:spiffe://t/w",
+        ),
+    ] {
+        std::fs::write(dir.join("names"), names).unwrap();
+        let (key, request, certificate) =
+            (format!("{name}.key"), format!("{name}.csr"), format!("{name}.crt"));
+        run(&[&new[..], &["-subj", "/CN=x", "-keyout", &key, "-out", &request]].concat());
+        run(&[
+            "x509",
+            "-req",
+            "-in",
+            &request,
+            "-CA",
+            "ca.crt",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-days",
+            "2",
+            "-extfile",
+            "names",
+            "-out",
+            &certificate,
+        ]);
+    }
+}
+
+/// `client_allowed_sans`, `cipher_suites` and `curve_preferences`, each put in force by changing the file.
+#[test]
+fn tls_lets_in_who_and_what_the_file_names() {
+    let Some([openssl, curl]) = neighbours::find_all(["openssl", "curl"]) else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path();
+    certificates(&openssl, dir);
+    let configure = |options: &str| {
+        let text =
+            format!("tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n{options}\n");
+        web_config(dir, &text)
+    };
+    let sextant = Sextant::start_unready(dir, IDLE, &[&configure("")]);
+    let is_let_in = |flags: &str| {
+        let url = format!("https://{}/-/healthy", sextant.address);
+        let out = Command::new(&curl)
+            .current_dir(dir)
+            .args(["--silent", "--fail", "--max-time", "10", "--cacert", "ca.crt"])
+            .args(flags.split_whitespace())
+            .arg(url)
+            .output()
+            .unwrap();
+        out.status.success()
+    };
+    until(START, "an answer over TLS", || is_let_in("").then_some(()).ok_or(sextant.process.log()));
+    let verified = "  client_ca_file: ca.crt\n  client_auth_type: RequireAndVerifyClientCert\n";
+    let if_given = "  client_ca_file: ca.crt\n  client_auth_type: VerifyClientCertIfGiven\n";
+    let client = "--cert client.crt --key client.key";
+    let suites = "  cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]";
+    let curves = "  curve_preferences: [CurveP384]";
+    for (options, flags, expected) in [
+        (format!("{verified}  client_allowed_sans: [x, agent.example]"), client, true),
+        (format!("{verified}  client_allowed_sans: [10.1.2.3]"), client, true),
+        (format!("{verified}  client_allowed_sans: ['2001:db8::1']"), client, true),
+        (format!("{verified}  client_allowed_sans: [a@example.org]"), client, true),
+        (format!("{verified}  client_allowed_sans: ['spiffe://t/w']"), client, true),
+        (format!("{verified}  client_allowed_sans: [example, Agent.example, 10.1.2.4]"), client, false),
+        (format!("{verified}  client_allowed_sans: []"), client, false),
+        (verified.to_owned(), client, true),
+        (verified.to_owned(), "", false),
+        (if_given.to_owned(), "", true),
+        // A name is asked for, so a certificate is.
+        (format!("{if_given}  client_allowed_sans: [agent.example]"), "", false),
+        (
+            "  client_auth_type: RequestClientCert\n  client_allowed_sans: [agent.example]".to_owned(),
+            client,
+            true,
+        ),
+        ("  client_auth_type: RequestClientCert\n  client_allowed_sans: [other]".to_owned(), client, false),
+        ("  client_allowed_sans: [other]".to_owned(), "", true),
+        (suites.to_owned(), "--tls-max 1.2 --ciphers ECDHE-RSA-AES128-GCM-SHA256", true),
+        (suites.to_owned(), "--tls-max 1.2 --ciphers ECDHE-RSA-AES256-GCM-SHA384", false),
+        (suites.to_owned(), "--tlsv1.3", true),
+        (curves.to_owned(), "--curves P-384", true),
+        (curves.to_owned(), "--curves X25519", false),
+    ] {
+        configure(&options);
+        assert_eq!(is_let_in(flags), expected, "{options} {flags}: {}", sextant.process.log());
+    }
+    // Without TLS in the file, TLS goes on; what else the file says is in force.
+    web_config(dir, USERS);
+    std::fs::write(dir.join("credentials"), "user = \"ali:open sesame\"\n").unwrap();
+    assert_eq!([is_let_in(""), is_let_in("--config credentials")], [false, true]);
+}
