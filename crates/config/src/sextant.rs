@@ -124,6 +124,28 @@ pub struct QueryConfig {
     pub lookback_delta_ms: i64,
 }
 
+/// What is done with OTLP metrics of delta temporality.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Deltas {
+    /// Each is an error.
+    #[default]
+    Refuse,
+    /// Stored as they come.
+    Keep,
+    /// Added up to cumulative values.
+    Convert,
+}
+
+/// The receiver of OTLP metrics, besides the section `otlp` of `prometheus.yml`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OtlpReceiverConfig {
+    pub deltas: Deltas,
+    /// A stream without deltas for longer than this is forgotten; positive.
+    pub delta_max_stale_ms: i64,
+    /// For each tenant; positive.
+    pub delta_max_streams: u64,
+}
+
 /// How severe a message must be to be logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
@@ -148,6 +170,7 @@ pub struct SextantConfig {
     pub retention: RetentionConfig,
     pub budgets: BudgetsConfig,
     pub query: QueryConfig,
+    pub otlp: OtlpReceiverConfig,
     pub log_level: LogLevel,
     pub log_json: bool,
     /// Sections that are accepted and not active yet.
@@ -195,6 +218,7 @@ impl SextantConfig {
             },
             budgets: record.section("budgets").map(budgets_config).unwrap_or_default(),
             query: query_config(&record),
+            otlp: otlp_config(&record),
             log_level: match log.map_or("", |log| log.str("level")) {
                 "debug" => LogLevel::Debug,
                 "warn" => LogLevel::Warn,
@@ -336,5 +360,18 @@ fn query_config(record: &Record) -> QueryConfig {
         max_samples: query.map_or(0, |query| query.uint("max_samples")),
         max_concurrency: query.map_or(0, |query| query.uint("max_concurrency")),
         lookback_delta_ms: query.map_or(0, |query| query.int("lookback_delta")),
+    }
+}
+
+fn otlp_config(record: &Record) -> OtlpReceiverConfig {
+    let otlp = record.section("otlp");
+    OtlpReceiverConfig {
+        deltas: match otlp.map_or("", |otlp| otlp.str("deltas")) {
+            "keep" => Deltas::Keep,
+            "convert" => Deltas::Convert,
+            _ => Deltas::Refuse,
+        },
+        delta_max_stale_ms: otlp.map_or(0, |otlp| otlp.int("delta_max_stale")),
+        delta_max_streams: otlp.map_or(0, |otlp| otlp.uint("delta_max_streams")),
     }
 }

@@ -249,6 +249,9 @@ pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Runni
         StoreMetrics::new(&registry),
         shutdown.clone(),
     ));
+    if let Some(conversion) = app.delta_conversion() {
+        tokio::spawn(Arc::clone(conversion).run(shutdown.clone()));
+    }
     let addresses = listeners.iter().map(|listener| listener.address).collect();
     let serving = serve_all(listeners, &app, &options, &shutdown);
     app.set_ready();

@@ -46,6 +46,7 @@ use store_metrics::{MetricStore, StoreError};
 use tokio::sync::Semaphore;
 use wire_prom::remote_write::{SeriesCache, WriteMessage};
 
+use crate::delta_streams::{DeltaConversion, OtlpDeltas};
 use crate::ingest::Ingest;
 use crate::process_metrics::ProcessMetrics;
 use crate::reload::Reload;
@@ -77,6 +78,7 @@ pub struct WebSettings {
     pub enable_lifecycle: bool,
     pub enable_remote_write_receiver: bool,
     pub enable_otlp_receiver: bool,
+    pub otlp_deltas: OtlpDeltas,
     pub enable_search_api: bool,
     /// The largest `limit` of the search API; 0 for none.
     pub search_limit_max: usize,
@@ -111,6 +113,7 @@ pub struct App {
     pub shutdown: Shutdown,
     pub notices: Arc<Notices>,
     process: ProcessMetrics,
+    delta_conversion: Option<Arc<DeltaConversion>>,
     /// Remote reads at once.
     read_places: Arc<Semaphore>,
     ready: AtomicBool,
@@ -149,6 +152,12 @@ impl App {
             0 => Semaphore::MAX_PERMITS,
             max => max,
         };
+        let delta_conversion = match &parts.settings.otlp_deltas {
+            OtlpDeltas::Refused | OtlpDeltas::AsTheyAre => None,
+            OtlpDeltas::Converted(options) => {
+                Some(DeltaConversion::new(options.clone(), Arc::clone(&parts.clock), &parts.registry))
+            }
+        };
         let seed = parts.clock.now_ms().unsigned_abs() ^ u64::from(std::process::id());
         Arc::new(Self {
             engine: parts.engine,
@@ -165,6 +174,7 @@ impl App {
             shutdown: parts.shutdown,
             notices: parts.notices,
             process: parts.process,
+            delta_conversion,
             read_places: Arc::new(Semaphore::new(read_places)),
             ready: AtomicBool::new(false),
             series_caches: Mutex::default(),
@@ -178,6 +188,11 @@ impl App {
 
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
+    }
+
+    /// What turns OTLP deltas into cumulative values, where that is asked for.
+    pub(crate) fn delta_conversion(&self) -> Option<&Arc<DeltaConversion>> {
+        self.delta_conversion.as_ref()
     }
 
     /// Our own metric families, with what is only read when asked for.

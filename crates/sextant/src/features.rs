@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use config::sextant::Deltas;
 use ql_promql::ast::functions::FUNCTIONS;
 
 use crate::launch::Settings;
@@ -142,7 +143,13 @@ pub(crate) fn features(settings: &Settings) -> Features {
             ("time_range_series", true),
         ],
     );
-    put("otlp_receiver", &[("delta_conversion", false), ("native_delta_ingestion", false)]);
+    put(
+        "otlp_receiver",
+        &[
+            ("delta_conversion", settings.otlp_deltas == Deltas::Convert),
+            ("native_delta_ingestion", settings.otlp_deltas == Deltas::Keep),
+        ],
+    );
     put(
         "prometheus",
         &[

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use base::{Budget, ByteSize, Clock, PerTenant, SystemClock, TenantId};
 use config::WebConfig;
-use config::sextant::{AuthConfig, BudgetsConfig, HostCollectorConfig, Personality, TenantLimits};
+use config::sextant::{AuthConfig, BudgetsConfig, Deltas, HostCollectorConfig, Personality, TenantLimits};
 use engine::{QueryLimits, TenantQueryLimits};
 use model::regex::GoRegex;
 use ql_promql::parser::ParserOptions;
@@ -17,6 +17,7 @@ use ql_promql::query::EngineOptions;
 use rules::notify::NotifierOptions;
 use rules::ruler::RuleOptions;
 use scrape::cycle::CycleOptions;
+use server::delta_streams::{ConversionOptions, OtlpDeltas};
 use server::host::HostOptions;
 use server::outbound::client::Environment;
 use server::serve::{ListenerOptions, ServeOptions, start};
@@ -86,6 +87,9 @@ pub(crate) struct Settings {
     pub(crate) enable_admin_api: bool,
     pub(crate) enable_remote_write_receiver: bool,
     pub(crate) enable_otlp_receiver: bool,
+    pub(crate) otlp_deltas: Deltas,
+    pub(crate) delta_max_stale: Duration,
+    pub(crate) delta_streams_max: usize,
     pub(crate) enable_search_api: bool,
     pub(crate) search_limit_max: usize,
     pub(crate) accepted_write_messages: Vec<WriteMessage>,
@@ -152,6 +156,9 @@ impl Settings {
             enable_admin_api: false,
             enable_remote_write_receiver: false,
             enable_otlp_receiver: false,
+            otlp_deltas: Deltas::Refuse,
+            delta_max_stale: ConversionOptions::STALE_AFTER,
+            delta_streams_max: ConversionOptions::STREAMS_MAX,
             enable_search_api: false,
             search_limit_max: 10_000,
             accepted_write_messages: vec![WriteMessage::V1, WriteMessage::V2],
@@ -333,6 +340,7 @@ fn serve_options(settings: &Settings, clock: &dyn Clock) -> Result<ServeOptions,
             enable_lifecycle: settings.enable_lifecycle,
             enable_remote_write_receiver: settings.enable_remote_write_receiver,
             enable_otlp_receiver: settings.enable_otlp_receiver,
+            otlp_deltas: otlp_deltas(settings, &process, memory),
             enable_search_api: settings.enable_search_api,
             search_limit_max: settings.search_limit_max,
             accepted_write_messages: settings.accepted_write_messages.clone(),
@@ -402,6 +410,18 @@ fn serve_options(settings: &Settings, clock: &dyn Clock) -> Result<ServeOptions,
         flush_deadline: settings.flush_deadline,
         environment: Environment { var: Arc::new(|name| std::env::var_os(name)?.into_string().ok()) },
     })
+}
+
+fn otlp_deltas(settings: &Settings, process: &Budget, memory: u64) -> OtlpDeltas {
+    match settings.otlp_deltas {
+        Deltas::Refuse => OtlpDeltas::Refused,
+        Deltas::Keep => OtlpDeltas::AsTheyAre,
+        Deltas::Convert => OtlpDeltas::Converted(ConversionOptions {
+            stale_after: settings.delta_max_stale,
+            streams_max: settings.delta_streams_max,
+            budget: process.child("OTLP deltas", memory / 8),
+        }),
+    }
 }
 
 fn read_web_config(path: &Path) -> Result<WebConfig, String> {

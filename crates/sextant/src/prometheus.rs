@@ -8,12 +8,17 @@ use std::time::Duration;
 
 use base::{ByteSize, duration};
 use clap::{ArgMatches, Args, Command, FromArgMatches};
+use config::sextant::Deltas;
 use model::regex::GoRegex;
 use ql_promql::parser::ParserOptions;
 use wire_prom::remote_write::WriteMessage;
 
 use crate::launch::{self, LogFormat, Settings};
 use flags::FlagValues;
+
+/// Upstream's text.
+const BOTH_DELTAS: &str =
+    "cannot enable otlp-deltatocumulative and otlp-native-delta-ingestion features at the same time";
 
 /// The parsed flags. clap is told of them from a table, so that `/api/v1/status/flags` shows the same.
 #[derive(Debug)]
@@ -117,7 +122,7 @@ pub(crate) fn settings(flags: &FlagValues) -> Result<Settings, String> {
         _ => LogFormat::Text,
     };
     settings.flags = flags.shown();
-    features(flags, &mut settings);
+    features(flags, &mut settings)?;
     Ok(settings)
 }
 
@@ -150,7 +155,7 @@ fn cors(pattern: &str) -> Result<Option<GoRegex>, String> {
 }
 
 /// `--enable-feature`: names upstream knows, and what they switch on here.
-fn features(flags: &FlagValues, settings: &mut Settings) {
+fn features(flags: &FlagValues, settings: &mut Settings) -> Result<(), String> {
     settings.parser = ParserOptions { duration_expr: true, ..settings.parser };
     for name in flags.list("enable-feature") {
         match name {
@@ -166,6 +171,13 @@ fn features(flags: &FlagValues, settings: &mut Settings) {
             "created-timestamp-zero-ingestion" => settings.created_zero_samples = true,
             "st-storage" => settings.start_timestamps = true,
             "extra-scrape-metrics" => settings.extra_scrape_metrics = true,
+            "otlp-deltatocumulative" | "otlp-native-delta-ingestion" => {
+                let wanted = if name == "otlp-deltatocumulative" { Deltas::Convert } else { Deltas::Keep };
+                if settings.otlp_deltas != Deltas::Refuse && settings.otlp_deltas != wanted {
+                    return Err(BOTH_DELTAS.to_owned());
+                }
+                settings.otlp_deltas = wanted;
+            }
             "concurrent-rule-eval" => settings.concurrent_rule_eval = true,
             "search-api" => settings.enable_search_api = true,
             "auto-reload-config" => {
@@ -175,6 +187,7 @@ fn features(flags: &FlagValues, settings: &mut Settings) {
         }
         settings.features_enabled.push(name.to_owned());
     }
+    Ok(())
 }
 
 /// The settings of a command line without flags.

@@ -97,6 +97,9 @@ fn from_config(config: &SextantConfig) -> Settings {
     settings.enable_lifecycle = true;
     settings.enable_remote_write_receiver = true;
     settings.enable_otlp_receiver = true;
+    settings.otlp_deltas = config.otlp.deltas;
+    settings.delta_max_stale = Duration::from_millis(config.otlp.delta_max_stale_ms.unsigned_abs());
+    settings.delta_streams_max = usize::try_from(config.otlp.delta_max_streams).unwrap_or(usize::MAX);
     settings.enable_search_api = true;
     settings.exemplar_storage = true;
     settings.auto_reload = Some(RELOAD_EVERY);

@@ -3,7 +3,7 @@
 use wire_core::{ProtoField, ProtoReader};
 
 use crate::request::{
-    Attributes, Buckets, Data, ExponentialPoint, ExportRequest, HistogramPoint, Metric, NumberPoint,
+    Attributes, Buckets, Data, ExponentialPoint, ExportRequest, HistogramPoint, Metric, Number, NumberPoint,
     OtlpError, OtlpExemplar, Point, REQUEST_PARTS_MAX, ResourceMetrics, ScopeMetrics, SummaryPoint,
     Temporality, VALUE_DEPTH_MAX, Value, hex_id,
 };
@@ -36,8 +36,8 @@ fn text(field: &ProtoField<'_>) -> Result<String, OtlpError> {
 }
 
 /// `sfixed64`
-fn signed_fixed(field: &ProtoField<'_>) -> Result<f64, OtlpError> {
-    Ok(field.fixed64()?.cast_signed() as f64)
+fn signed_fixed(field: &ProtoField<'_>) -> Result<i64, OtlpError> {
+    Ok(field.fixed64()?.cast_signed())
 }
 
 struct Decoder {
@@ -148,14 +148,14 @@ impl Decoder {
 }
 
 fn number_point(reader: ProtoReader<'_>) -> Result<NumberPoint, OtlpError> {
-    let (mut point, mut value) = (Point::default(), 0.0);
+    let (mut point, mut value) = (Point::default(), Number::default());
     each_field(reader, |field| {
         match field.number {
             2 => point.start_ns = field.fixed64()?,
             3 => point.time_ns = field.fixed64()?,
-            4 => value = field.f64()?,
+            4 => value = Number::Double(field.f64()?),
             5 => point.exemplars.push(exemplar(field.message()?)?),
-            6 => value = signed_fixed(&field)?,
+            6 => value = Number::Int(signed_fixed(&field)?),
             7 => point.attributes.push(key_value(field.message()?, 0)?),
             8 => point.flags = field.u32()?,
             _ => {}
@@ -200,6 +200,7 @@ fn exponential_point(reader: ProtoReader<'_>) -> Result<ExponentialPoint, OtlpEr
             9 => out.negative = buckets(field.message()?)?,
             10 => out.point.flags = field.u32()?,
             11 => out.point.exemplars.push(exemplar(field.message()?)?),
+            14 => out.zero_threshold = field.f64()?,
             _ => {}
         }
         Ok(())
@@ -257,7 +258,7 @@ fn exemplar(reader: ProtoReader<'_>) -> Result<OtlpExemplar, OtlpError> {
             3 => out.value = Some(field.f64()?),
             4 => out.span_id = hex_id(field.bytes()?),
             5 => out.trace_id = hex_id(field.bytes()?),
-            6 => out.value = Some(signed_fixed(&field)?),
+            6 => out.value = Some(signed_fixed(&field)? as f64),
             7 => out.attributes.push(key_value(field.message()?, 0)?),
             _ => {}
         }

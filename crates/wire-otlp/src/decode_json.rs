@@ -5,7 +5,7 @@ use base64::Engine as _;
 use serde_json::Value as Json;
 
 use crate::request::{
-    Attributes, Buckets, Data, ExponentialPoint, ExportRequest, HistogramPoint, Metric, NumberPoint,
+    Attributes, Buckets, Data, ExponentialPoint, ExportRequest, HistogramPoint, Metric, Number, NumberPoint,
     OtlpError, OtlpExemplar, Point, ResourceMetrics, ScopeMetrics, SummaryPoint, Temporality, Value,
 };
 
@@ -155,15 +155,15 @@ fn point(json: &Json) -> Result<Point, OtlpError> {
 }
 
 /// `asInt` or `asDouble`.
-fn number(json: &Json) -> Result<Option<f64>, OtlpError> {
+fn number(json: &Json) -> Result<Option<Number>, OtlpError> {
     if !json["asInt"].is_null() {
-        return i64_of(json, "asInt").map(|v| Some(v as f64));
+        return i64_of(json, "asInt").map(|v| Some(Number::Int(v)));
     }
-    optional_f64(json, "asDouble")
+    Ok(optional_f64(json, "asDouble")?.map(Number::Double))
 }
 
 fn number_point(json: &Json) -> Result<NumberPoint, OtlpError> {
-    Ok(NumberPoint { point: point(json)?, value: number(json)?.unwrap_or(0.0) })
+    Ok(NumberPoint { point: point(json)?, value: number(json)?.unwrap_or_default() })
 }
 
 fn histogram_point(json: &Json) -> Result<HistogramPoint, OtlpError> {
@@ -183,6 +183,7 @@ fn exponential_point(json: &Json) -> Result<ExponentialPoint, OtlpError> {
         sum: optional_f64(json, "sum")?,
         scale: i32_of(json, "scale")?,
         zero_count: u64_of(json, "zeroCount")?,
+        zero_threshold: f64_of(json, "zeroThreshold")?,
         positive: buckets(&json["positive"])?,
         negative: buckets(&json["negative"])?,
     })
@@ -214,7 +215,7 @@ fn exemplar(json: &Json) -> Result<OtlpExemplar, OtlpError> {
     };
     Ok(OtlpExemplar {
         time_ns: u64_of(json, "timeUnixNano")?,
-        value: number(json)?,
+        value: number(json)?.map(Number::to_f64),
         trace_id: id("traceId")?,
         span_id: id("spanId")?,
         attributes: attributes(json, "filteredAttributes")?,

@@ -156,7 +156,37 @@ impl Point {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct NumberPoint {
     pub(crate) point: Point,
-    pub(crate) value: f64,
+    pub(crate) value: Number,
+}
+
+/// A number as it was sent: whole ones are exact beyond 2^53, which sums reach.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Number {
+    Int(i64),
+    Double(f64),
+}
+
+impl Default for Number {
+    /// A point without a value changes nothing that it is added to.
+    fn default() -> Self {
+        Self::Int(0)
+    }
+}
+
+impl Number {
+    pub(crate) fn to_f64(self) -> f64 {
+        match self {
+            Self::Int(v) => v as f64,
+            Self::Double(v) => v,
+        }
+    }
+
+    pub(crate) fn plus(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Int(a), Self::Int(b)) => Self::Int(a.wrapping_add(b)),
+            (a, b) => Self::Double(a.to_f64() + b.to_f64()),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -175,6 +205,8 @@ pub(crate) struct ExponentialPoint {
     pub(crate) sum: Option<f64>,
     pub(crate) scale: i32,
     pub(crate) zero_count: u64,
+    /// What lies as near to zero as this is counted in `zero_count`.
+    pub(crate) zero_threshold: f64,
     pub(crate) positive: Buckets,
     pub(crate) negative: Buckets,
 }

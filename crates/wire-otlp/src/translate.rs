@@ -332,7 +332,7 @@ impl Translator<'_> {
     fn number(&mut self, point: &NumberPoint, family: &Family<'_>) -> Result<(), PointError> {
         let exemplars = exemplars(&point.point.exemplars)?;
         let labels = self.labels(&point.point, family)?;
-        let value = Translation::Float(or_stale(&point.point, point.value));
+        let value = Translation::Float(or_stale(&point.point, point.value.to_f64()));
         let series_idx = self.push(&labels, &family.name, None, &point.point, value)?;
         self.push_exemplars(series_idx, exemplars);
         Ok(())

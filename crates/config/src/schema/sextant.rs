@@ -155,6 +155,29 @@ const QUERY: Schema = Schema::new(
     }
 });
 
+const OTLP: Schema = Schema::new(
+    "sextant.otlp",
+    &[
+        opt(
+            "deltas",
+            Kind::Word("sextant.otlp.deltas", |text| match text {
+                "refuse" | "keep" | "convert" => Ok(text.to_owned()),
+                _ => Err(format!("{text:?} is nothing to do with deltas: refuse, keep, convert")),
+            }),
+        )
+        .preset(Preset::Str("refuse")),
+        opt("delta_max_stale", Kind::Duration).preset(Preset::DurationMs(300_000)),
+        opt("delta_max_streams", Kind::Uint).preset(Preset::Int(1_000_000)),
+    ],
+)
+.checked(|otlp| {
+    let fields = ["delta_max_stale", "delta_max_streams"];
+    match fields.iter().find(|name| otlp.int(name) <= 0) {
+        Some(name) => Err(format!("{name} must be positive")),
+        None => Ok(()),
+    }
+});
+
 const LOG: Schema = Schema::new(
     "sextant.log",
     &[
@@ -195,6 +218,7 @@ pub(crate) const SEXTANT: Schema = Schema::new(
         opt("retention", Kind::Section(&RETENTION)).preset(Preset::Section),
         opt("budgets", Kind::Section(&BUDGETS)),
         opt("query", Kind::Section(&QUERY)).preset(Preset::Section),
+        opt("otlp", Kind::Section(&OTLP)).preset(Preset::Section),
         opt("log", Kind::Section(&LOG)).preset(Preset::Section),
     ],
 )

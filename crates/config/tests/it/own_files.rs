@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use config::check::{ConfigCheck, Files, Lints, Severity, check_config, check_rules, check_sextant};
 use config::reload::{diff, diff_sextant};
-use config::sextant::Personality;
+use config::sextant::{Deltas, Personality};
 use config::{Mode, PrometheusConfig, RuleFileOptions, SextantConfig};
 use ql_promql::parser::ParserOptions;
 
@@ -25,6 +25,11 @@ fn an_empty_sextant_file_has_the_defaults() {
     assert_eq!(config.retention.time_ms, 15 * 86_400_000);
     assert_eq!((config.query.timeout_ms, config.query.max_samples), (120_000, 50_000_000));
     assert_eq!(config.tenants.limits.query_concurrency, 20);
+    let otlp = config.otlp;
+    assert_eq!(
+        (otlp.deltas, otlp.delta_max_stale_ms, otlp.delta_max_streams),
+        (Deltas::Refuse, 300_000, 1_000_000)
+    );
     assert!(!config.host_collector.enabled && config.prometheus.is_none());
 }
 
@@ -48,6 +53,8 @@ fn sextant_files_are_read_strictly() {
         ("auth: {tokens: [{name: ci}]}", "a token needs exactly one of sha256 and file"),
         ("retention: {disk_percentage: 120}", "disk_percentage must be between 0 and 100"),
         ("query: {max_samples: 0}", "max_samples must be positive"),
+        ("otlp: {delta_max_stale: 0s}", "delta_max_stale must be positive"),
+        ("otlp: {deltas: drop}", "\"drop\" is nothing to do with deltas: refuse, keep, convert"),
         ("retention: {time: soon}", "not a valid duration string: \"soon\""),
     ] {
         let err = SextantConfig::parse(text, "s.yml").unwrap_err().located();

@@ -58,7 +58,7 @@ impl WebMetrics {
             ),
             otlp_rejected: r.counter(
                 "sextant_otlp_data_points_rejected_total",
-                "OTLP data points that could not be translated.",
+                "OTLP data points that were not stored: not translatable, or deltas that cannot be added up.",
             ),
             otlp_warnings: r.counters(
                 "sextant_otlp_warnings_total",

@@ -20,6 +20,7 @@ use wire_otlp::{
 use super::App;
 use super::access::Caller;
 use super::reply::{RETRY_AFTER_S, plain_error, with_type};
+use crate::delta_streams::OtlpDeltas;
 use crate::ingest::IngestError;
 
 /// As for remote write: 32 MiB once decompressed.
@@ -188,9 +189,16 @@ pub(super) fn ingest(
         ResponseEncoding::Protobuf => decode_protobuf(plain),
         ResponseEncoding::Json => decode_json(plain),
     };
-    let request =
+    let mut request =
         decoded.map_err(|error| counted(app, tenant, Refusal::new(RefusalKind::Malformed, &error)))?;
-    let translated = translate(&request, tenant, &options(app));
+    let dropped = match app.delta_conversion() {
+        Some(conversion) if request.has_delta() => conversion.convert(tenant, &mut request),
+        _ => Vec::new(),
+    };
+    let mut translated = translate(&request, tenant, &options(app));
+    translated.rejected_data_points += dropped.len();
+    let of_deltas = dropped.iter().map(|drop| format!("{}: {}", drop.metric, drop.cause));
+    translated.errors.extend(of_deltas);
     app.metrics.otlp_rejected.add(translated.rejected_data_points as f64);
     for warning in &translated.warnings {
         app.metrics.otlp_warnings.with(&[warning.category.as_str()]).inc();
@@ -228,6 +236,7 @@ pub(super) fn ingest(
 fn options(app: &App) -> OtlpOptions {
     let base = OtlpOptions {
         type_and_unit_labels: app.settings.type_and_unit_labels,
+        allow_delta_temporality: matches!(app.settings.otlp_deltas, OtlpDeltas::AsTheyAre),
         ..OtlpOptions::new(app.clock.now_ms() + FUTURE_MAX_MS)
     };
     match app.reload.current() {

@@ -13,6 +13,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use server::delta_streams::{ConversionOptions, OtlpDeltas};
 use server::outbound::client::Environment;
 use server::serve::{ListenerOptions, Running, ServeOptions, start};
 use server::web::{BuildInfo, StatusFacts, WebSettings};
@@ -21,7 +22,7 @@ use wire_core::{Compression, ProtoWriter};
 
 const GRPC_PATH: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 
-fn options(dir: &Path, enable_otlp_receiver: bool) -> ServeOptions {
+fn options(dir: &Path, enable_otlp_receiver: bool, otlp_deltas: OtlpDeltas) -> ServeOptions {
     let config_file = dir.join("prometheus.yml");
     std::fs::write(&config_file, "otlp: {promote_resource_attributes: [site]}\n").unwrap();
     ServeOptions {
@@ -45,6 +46,7 @@ fn options(dir: &Path, enable_otlp_receiver: bool) -> ServeOptions {
             enable_lifecycle: false,
             enable_remote_write_receiver: false,
             enable_otlp_receiver,
+            otlp_deltas,
             enable_search_api: false,
             search_limit_max: 0,
             accepted_write_messages: Vec::new(),
@@ -111,10 +113,15 @@ struct Server {
 
 impl Server {
     async fn start(enable_otlp_receiver: bool) -> Self {
+        Self::start_with(enable_otlp_receiver, OtlpDeltas::Refused).await
+    }
+
+    async fn start_with(enable_otlp_receiver: bool, otlp_deltas: OtlpDeltas) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = SystemClock::new();
         let now_ms = clock.now_ms();
-        let running = start(options(dir.path(), enable_otlp_receiver), Arc::new(clock)).await.unwrap();
+        let running =
+            start(options(dir.path(), enable_otlp_receiver, otlp_deltas), Arc::new(clock)).await.unwrap();
         Self { address: running.addresses[0], running, now_ms, _dir: dir }
     }
 
@@ -312,4 +319,102 @@ async fn the_receiver_is_off_unless_it_is_asked_for() {
     let (_, answer, _) = server.post(GRPC_PATH, &[("content-type", "application/grpc")], frame(0, b"")).await;
     assert_eq!(answer["grpc-status"], "12");
     server.stop().await;
+}
+
+/// A delta sum, a delta histogram and a delta exponential histogram of the ten seconds before `t_ms`.
+fn deltas(t_ms: i64, value: i64) -> Vec<u8> {
+    let times = format!(
+        r#""startTimeUnixNano":"{}000000","timeUnixNano":"{t_ms}000000","count":"{value}","sum":{value}"#,
+        t_ms - 10_000
+    );
+    let text = format!(
+        r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[
+        {{"name":"hits","sum":{{"aggregationTemporality":1,"isMonotonic":true,"dataPoints":[
+            {{"asInt":"{value}",{times}}}]}}}},
+        {{"name":"sizes","histogram":{{"aggregationTemporality":1,"dataPoints":[
+            {{"bucketCounts":["{value}","0"],"explicitBounds":[1.5],{times}}}]}}}},
+        {{"name":"waits","exponentialHistogram":{{"aggregationTemporality":1,"dataPoints":[
+            {{"scale":0,"positive":{{"offset":0,"bucketCounts":["{value}"]}},{times}}}]}}}}
+        ]}}]}}]}}"#
+    );
+    text.into_bytes()
+}
+
+#[tokio::test]
+async fn deltas_are_refused_kept_or_added_up() {
+    let convert = || {
+        OtlpDeltas::Converted(ConversionOptions {
+            stale_after: ConversionOptions::STALE_AFTER,
+            streams_max: 3,
+            budget: base::Budget::unlimited(),
+        })
+    };
+    // What the second of two requests leaves: the name of the counter's series, and the values.
+    for (mode, hits, values) in [
+        (OtlpDeltas::Refused, "hits_total", None),
+        (OtlpDeltas::AsTheyAre, "hits_total", Some(5)),
+        (convert(), "hits_total", Some(7)),
+    ] {
+        let server = Server::start_with(true, mode.clone()).await;
+        let json = [("content-type", "application/json")];
+        let mut answers = Vec::new();
+        for (ago_ms, value) in [(20_000, 2), (0, 5), (10_000, 1)] {
+            let body = deltas(server.now_ms - ago_ms, value);
+            let (status, _, answer) = server.post("/v1/metrics", &json, body).await;
+            assert_eq!(status, StatusCode::OK, "{mode:?}");
+            answers.push(String::from_utf8(answer.to_vec()).unwrap());
+        }
+        let at = format!("&time={}.{:03}", server.now_ms / 1000, server.now_ms % 1000);
+        for query in [
+            hits.to_owned(),
+            "sizes_count".to_owned(),
+            "sizes_bucket{le=\"1.5\"}".to_owned(),
+            "histogram_count(waits)".to_owned(),
+        ] {
+            let encoded =
+                query.replace('{', "%7B").replace('}', "%7D").replace('"', "%22").replace('=', "%3D");
+            let found = server.query(&format!("{encoded}{at}")).await;
+            match values {
+                Some(value) => {
+                    assert!(found.contains(&format!(",\"{value}\"]")), "{mode:?} {query}: {found}");
+                }
+                None => {
+                    assert!(found.contains("\"result\":[]"), "{mode:?} {query}: {found}");
+                }
+            }
+        }
+        let metadata = {
+            let uri = format!("http://{}/api/v1/metadata?metric={hits}", server.address);
+            let request = Request::builder().uri(uri).body(Full::default()).unwrap();
+            String::from_utf8(server.send(request, false).await.2.to_vec()).unwrap()
+        };
+        let metrics = {
+            let uri = format!("http://{}/metrics", server.address);
+            let request = Request::builder().uri(uri).body(Full::default()).unwrap();
+            String::from_utf8(server.send(request, false).await.2.to_vec()).unwrap()
+        };
+        match mode {
+            OtlpDeltas::Refused => {
+                let refused = "invalid temporality and type combination for metric";
+                assert!(answers.iter().all(|answer| answer.contains(refused)), "{answers:?}");
+            }
+            OtlpDeltas::AsTheyAre => {
+                assert!(answers.iter().all(|answer| answer == "{}"), "{answers:?}");
+                assert!(metadata.contains("\"unknown\""), "{metadata}");
+            }
+            OtlpDeltas::Converted(_) => {
+                assert_eq!(answers[..2], ["{}", "{}"]);
+                assert!(answers[2].contains(r#""rejectedDataPoints":"3""#), "{}", answers[2]);
+                assert!(answers[2].contains("hits: out of order: dropped a delta"), "{}", answers[2]);
+                assert!(metadata.contains("\"counter\""), "{metadata}");
+                for line in [
+                    "sextant_otlp_delta_streams 3",
+                    "sextant_otlp_deltas_dropped_total{reason=\"out of order\"} 3",
+                ] {
+                    assert!(metrics.contains(line), "{line}: {metrics}");
+                }
+            }
+        }
+        server.stop().await;
+    }
 }

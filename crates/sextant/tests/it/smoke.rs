@@ -27,6 +27,13 @@ fn refuses_bad_configuration_with_a_message() {
         (None, &[], &["prometheus.yml", "o such file"]),
         (Some(IDLE), &["--web.config.file=absent.yml"], &["absent.yml"]),
         (Some(IDLE), &["--query.timeout=soon"], &["query.timeout", "soon"]),
+        (
+            Some(IDLE),
+            &["--enable-feature=otlp-deltatocumulative", "--enable-feature=otlp-native-delta-ingestion"],
+            &[
+                "cannot enable otlp-deltatocumulative and otlp-native-delta-ingestion features at the same time",
+            ],
+        ),
         (Some(IDLE), &["--log.level=loud"], &["log.level", "loud"]),
         (Some(IDLE), &["--web.external-url=http://[bad"], &["web.external-url", "[bad"]),
         (Some(IDLE), &["--web.external-url=ftp://host/"], &["web.external-url", "ftp"]),
