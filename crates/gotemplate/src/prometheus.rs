@@ -101,6 +101,8 @@ pub fn labels_value(labels: &Labels) -> Value {
 pub enum ExpandError {
     #[error("error parsing template {name}: {error}")]
     Parse { name: String, error: TemplateError },
+    #[error("error parsing template files for {name}: {error}")]
+    ParseFiles { name: String, error: TemplateError },
     #[error("error executing template {name}: {error}")]
     Execute { name: String, error: TemplateError },
 }
@@ -155,12 +157,10 @@ pub fn expand_html(
     let mut functions = functions(environment);
     functions.add("tmpl", Function::template());
     let mut set = TemplateSet::new(functions, MissingKey::Zero, environment.limits);
-    let parse = |set: &mut TemplateSet<'_>, part: &str, text: &str| {
-        set.parse(part, text).map_err(|error| ExpandError::Parse { name: name.to_owned(), error })
-    };
-    parse(&mut set, name, text)?;
+    set.parse(name, text).map_err(|error| ExpandError::Parse { name: name.to_owned(), error })?;
     for (library, text) in libraries {
-        parse(&mut set, library, text)?;
+        let failed = |error| ExpandError::ParseFiles { name: name.to_owned(), error };
+        set.parse(library, text).map_err(failed)?;
     }
     set.execute_html(name, data).map_err(|error| ExpandError::Execute { name: name.to_owned(), error })
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use gotemplate::CallError;
+use gotemplate::prometheus::QuerySample;
 use model::{FloatHistogram, Labels, Matcher};
 use ql_promql::ast::Expr;
 use ql_promql::value::{SampleValue, Value, VectorSample};
@@ -137,6 +139,13 @@ impl gotemplate::Object for HistogramObject {
     fn to_text(&self) -> Option<String> {
         Some(self.0.to_string())
     }
+}
+
+/// The result of a template's query, as its functions take it.
+pub fn template_samples(value: Value) -> Result<Vec<QuerySample>, CallError> {
+    let vector = rule_vector(value).map_err(|error| CallError::new(error.text))?;
+    let sample = |s: VectorSample| QuerySample { labels: s.labels, value: template_value(&s.value) };
+    Ok(vector.into_iter().map(sample).collect())
 }
 
 /// A sample's value for templates.

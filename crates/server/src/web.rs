@@ -4,6 +4,8 @@ pub mod access;
 mod admin_api;
 mod around;
 mod client_certs;
+mod consoles;
+mod debug_api;
 mod federate;
 mod ingest_api;
 mod lifecycle;
@@ -23,6 +25,7 @@ mod search_api;
 mod self_metrics;
 mod series_api;
 pub mod server_tls;
+mod static_files;
 mod status_api;
 mod targets_api;
 pub(crate) mod time;
@@ -57,6 +60,7 @@ use crate::telemetry::Registry;
 use reply::{ApiError, plain_error};
 use web_config::ListenerConfig;
 
+pub use consoles::ConsoleSettings;
 pub(crate) use listen::{ListenLimits, serve};
 pub use metrics::WebMetrics;
 pub use notices::Notices;
@@ -79,6 +83,7 @@ pub struct WebSettings {
     pub enable_remote_write_receiver: bool,
     pub enable_otlp_receiver: bool,
     pub otlp_deltas: OtlpDeltas,
+    pub consoles: ConsoleSettings,
     pub enable_search_api: bool,
     /// The largest `limit` of the search API; 0 for none.
     pub search_limit_max: usize,
@@ -248,7 +253,9 @@ fn prometheus_routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/metrics", get(self_metrics::metrics))
         .route("/version", get(status_api::version))
         .route("/federate", get(federate::federate).layer(from_fn_with_state(Arc::clone(app), gate)))
-        .route("/", get(status_api::front_page));
+        .route("/debug/{*subpath}", get(debug_api::serve).post(debug_api::serve))
+        .route("/", get(status_api::front_page))
+        .merge(consoles::routes(app));
     let pages = UI_PATHS.iter().fold(pages, |pages, path| pages.route(path, get(to_front_page)));
     let all = pages.nest("/api/v1", api).fallback(not_found);
     let prefixed = match app.settings.route_prefix.as_str() {
@@ -260,13 +267,6 @@ fn prometheus_routes(app: &Arc<App>) -> Router<Arc<App>> {
             .fallback(not_found),
     };
     prefixed.layer(from_fn(around::compress))
-}
-
-/// Where OpenTelemetry exporters send when they were given nothing but an address. Outside of any
-/// prefix, and not compressed: an answer of gRPC ends with trailers.
-fn exporter_routes(app: &Arc<App>) -> Router<Arc<App>> {
-    let http = post(otlp_api::export).layer(from_fn_with_state(Arc::clone(app), gate));
-    Router::new().route("/v1/metrics", http).route(otlp_grpc::EXPORT_PATH, post(otlp_grpc::export))
 }
 
 /// What one listener puts around the routes: its users, its headers, and the counting of requests.
@@ -362,6 +362,13 @@ async fn to_front_page(
     let path = rest.find('/').map_or("", |at| &rest[at..]);
     let query = request.uri().query().map_or_else(String::new, |query| format!("?{query}"));
     upstream_routing::redirect(StatusCode::FOUND, &format!("{path}/{query}"))
+}
+
+/// Where OpenTelemetry exporters send when they were given nothing but an address. Outside of any
+/// prefix, and not compressed: an answer of gRPC ends with trailers.
+fn exporter_routes(app: &Arc<App>) -> Router<Arc<App>> {
+    let http = post(otlp_api::export).layer(from_fn_with_state(Arc::clone(app), gate));
+    Router::new().route("/v1/metrics", http).route(otlp_grpc::EXPORT_PATH, post(otlp_grpc::export))
 }
 
 async fn not_found() -> axum::response::Response {

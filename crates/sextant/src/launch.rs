@@ -22,7 +22,7 @@ use server::host::HostOptions;
 use server::outbound::client::Environment;
 use server::serve::{ListenerOptions, ServeOptions, start};
 use server::web::access::Tenancy;
-use server::web::{BuildInfo, StatusFacts, WebSettings};
+use server::web::{BuildInfo, ConsoleSettings, StatusFacts, WebSettings};
 use store_core::journal::JournalOptions;
 use store_metrics::{Limits, RetentionOptions, StoreOptions};
 use tokio::signal::unix::{SignalKind, signal};
@@ -87,6 +87,7 @@ pub(crate) struct Settings {
     pub(crate) enable_admin_api: bool,
     pub(crate) enable_remote_write_receiver: bool,
     pub(crate) enable_otlp_receiver: bool,
+    pub(crate) consoles: ConsoleSettings,
     pub(crate) otlp_deltas: Deltas,
     pub(crate) delta_max_stale: Duration,
     pub(crate) delta_streams_max: usize,
@@ -156,6 +157,7 @@ impl Settings {
             enable_admin_api: false,
             enable_remote_write_receiver: false,
             enable_otlp_receiver: false,
+            consoles: ConsoleSettings::default(),
             otlp_deltas: Deltas::Refuse,
             delta_max_stale: ConversionOptions::STALE_AFTER,
             delta_streams_max: ConversionOptions::STREAMS_MAX,
@@ -341,6 +343,7 @@ fn serve_options(settings: &Settings, clock: &dyn Clock) -> Result<ServeOptions,
             enable_remote_write_receiver: settings.enable_remote_write_receiver,
             enable_otlp_receiver: settings.enable_otlp_receiver,
             otlp_deltas: otlp_deltas(settings, &process, memory),
+            consoles: settings.consoles.clone(),
             enable_search_api: settings.enable_search_api,
             search_limit_max: settings.search_limit_max,
             accepted_write_messages: settings.accepted_write_messages.clone(),
@@ -514,6 +517,7 @@ fn facts(settings: &Settings, clock: &dyn Clock) -> StatusFacts {
         flags: settings.flags.clone(),
         started_ms: clock.now_ms(),
         working_directory,
+        command_line: std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect(),
         host_name: host_name(),
         server_timezone: "UTC".to_owned(),
         storage_retention: shown.join(" or "),

@@ -11,6 +11,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 use config::sextant::Deltas;
 use model::regex::GoRegex;
 use ql_promql::parser::ParserOptions;
+use server::web::ConsoleSettings;
 use wire_prom::remote_write::WriteMessage;
 
 use crate::launch::{self, LogFormat, Settings};
@@ -82,6 +83,12 @@ pub(crate) fn settings(flags: &FlagValues) -> Result<Settings, String> {
     settings.enable_admin_api = flags.is_on("web.enable-admin-api");
     settings.enable_remote_write_receiver = flags.is_on("web.enable-remote-write-receiver");
     settings.enable_otlp_receiver = flags.is_on("web.enable-otlp-receiver");
+    let folder = |name: &str| Some(flags.get(name)).filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    settings.consoles = ConsoleSettings {
+        templates: folder("web.console.templates"),
+        libraries: folder("web.console.libraries"),
+        user_assets: folder("web.user-assets"),
+    };
     settings.accepted_write_messages = write_messages(flags)?;
     settings.cors_origin = cors(flags.get("web.cors.origin"))?;
     settings.retention_ms = Some(ms("storage.tsdb.retention.time")?).filter(|ms| *ms > 0);

@@ -53,6 +53,11 @@ impl Params {
         }
     }
 
+    /// What was wrong with the first pair that was left out, for whatever reason.
+    fn problem(self) -> Option<String> {
+        self.mistake.or(self.not_text)
+    }
+
     /// Refuses a form of which a pair had to be left out. Only some of upstream's handlers look.
     pub(crate) fn well_formed(&self) -> Result<(), ApiError> {
         match &self.mistake {
@@ -102,6 +107,14 @@ impl Params {
     pub(crate) fn any_selectors(&self) -> Result<Vec<Vec<Matcher>>, String> {
         self.all("match[]").map(|text| parse_metric_selector(text).map_err(|e| e.to_string())).collect()
     }
+}
+
+/// The pairs of a query string in their order, as Go's `url.ParseQuery`, or what is wrong with it.
+pub(crate) fn query_pairs(query: &str) -> Result<Vec<(String, String)>, String> {
+    let mut params = Params::default();
+    params.add(query);
+    let pairs = std::mem::take(&mut params.pairs);
+    params.problem().map_or(Ok(pairs), Err)
 }
 
 impl<S: Send + Sync> FromRequest<S> for Params {

@@ -50,6 +50,8 @@ pub struct StatusFacts {
     pub flags: BTreeMap<String, String>,
     pub started_ms: i64,
     pub working_directory: String,
+    /// The program and its arguments.
+    pub command_line: Vec<String>,
     pub host_name: String,
     pub server_timezone: String,
     pub storage_retention: String,
