@@ -53,6 +53,15 @@ impl ActiveQueries {
         Listed { table: self, id }
     }
 
+    /// How many run or wait to run.
+    pub fn len(&self) -> usize {
+        self.running.lock().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Oldest first.
     pub fn snapshot(&self) -> Vec<ActiveQuery> {
         self.running.lock().values().cloned().collect()

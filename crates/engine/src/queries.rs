@@ -92,6 +92,16 @@ pub struct QueryEngine {
     tenants: Arc<Tenants>,
     admission: Admission,
     active: ActiveQueries,
+    observer: Option<Observer>,
+}
+
+/// Told of the timings of every query that was evaluated, with or without success.
+struct Observer(Box<dyn Fn(&QueryTimings) + Send + Sync>);
+
+impl std::fmt::Debug for Observer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Observer")
+    }
 }
 
 impl QueryEngine {
@@ -117,7 +127,14 @@ impl QueryEngine {
             tenants,
             admission,
             active,
+            observer: None,
         }
+    }
+
+    /// Has `observer` called with the timings of every query that was evaluated.
+    #[must_use]
+    pub fn with_observer(self, observer: impl Fn(&QueryTimings) + Send + Sync + 'static) -> Self {
+        Self { observer: Some(Observer(Box::new(observer))), ..self }
     }
 
     pub fn store(&self) -> &Arc<MetricStore> {
@@ -210,7 +227,7 @@ impl QueryEngine {
         let prepared_ns = self.clock.monotonic_ns();
         let no_step_subquery_interval_ms = self.no_step_subquery_interval_ms.load(Ordering::Relaxed);
         let options = EngineOptions { no_step_subquery_interval_ms, ..self.options.clone() };
-        let output = evaluate(&options, &params, &source, &context).map_err(QueryError::Eval)?;
+        let evaluated = evaluate(&options, &params, &source, &context);
         let done_ns = self.clock.monotonic_ns();
         let timings = QueryTimings {
             queue_s: seconds(started_ns, admitted_ns),
@@ -218,6 +235,10 @@ impl QueryEngine {
             evaluation_s: seconds(prepared_ns, done_ns),
             total_s: seconds(started_ns, done_ns),
         };
+        if let Some(Observer(observer)) = &self.observer {
+            observer(&timings);
+        }
+        let output = evaluated.map_err(QueryError::Eval)?;
         Ok(QueryAnswer { output, timings, store_warnings: source.view.warnings() })
     }
 }

@@ -181,6 +181,10 @@ impl ScrapeCache {
         metadata
     }
 
+    pub(crate) fn n_metadata(&self) -> usize {
+        self.metadata.len()
+    }
+
     pub(crate) fn metadata(&self) -> impl Iterator<Item = (&str, &Metadata)> {
         self.metadata.iter().map(|(family, (metadata, _))| (family.as_str(), metadata))
     }

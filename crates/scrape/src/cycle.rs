@@ -128,6 +128,11 @@ impl ScrapeCycle {
         self.cache.metadata()
     }
 
+    /// Families of which there is metadata.
+    pub fn n_metadata(&self) -> usize {
+        self.cache.n_metadata()
+    }
+
     /// Turns what was fetched into samples. `t_ms` is the scrape's timestamp, `now_ms` the clock.
     pub fn ingest(&mut self, fetched: Fetched<'_>, t_ms: i64, now_ms: i64) -> Scraped {
         let mut counts = ScrapeCounts::default();

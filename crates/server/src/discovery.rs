@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::outbound::client::Environment;
-use crate::telemetry::{Counter, Registry};
+use crate::telemetry::{Counter, Gauge, Labelled, Registry};
 
 pub(crate) use files::expand;
 
@@ -26,7 +26,10 @@ const THROTTLE: Duration = Duration::from_millis(500);
 /// Counters of discovery, under upstream's names.
 #[derive(Debug, Clone)]
 pub struct DiscoveryMetrics {
-    pub refresh_failures: crate::telemetry::Labelled<Counter>,
+    pub refresh_failures: Labelled<Counter>,
+    pub discovered: Labelled<Gauge>,
+    /// Stays 0 as long as that mechanism is not active.
+    pub kubernetes_failures: Counter,
     pub updates: Counter,
     pub file_read_errors: Counter,
     pub http_failures: Counter,
@@ -40,7 +43,16 @@ impl DiscoveryMetrics {
             refresh_failures: registry.counters(
                 "prometheus_sd_refresh_failures_total",
                 "Number of refresh failures for the given SD mechanism.",
-                &["mechanism"],
+                &["mechanism", "config"],
+            ),
+            discovered: registry.gauges(
+                "prometheus_sd_discovered_targets",
+                "Current number of discovered targets.",
+                &["name", "config"],
+            ),
+            kubernetes_failures: registry.counter(
+                "prometheus_sd_kubernetes_failures_total",
+                "The number of failed WATCH/LIST requests.",
             ),
             updates: registry.counter(
                 "prometheus_sd_updates_total",
@@ -70,6 +82,8 @@ pub(crate) type GroupParser = Arc<dyn Fn(&str) -> Result<Vec<TargetGroup>, Strin
 pub(crate) struct Provider {
     /// Position of the mechanism in its set.
     idx: usize,
+    /// Of its set.
+    config: Arc<str>,
     set: Arc<Mutex<Groups>>,
     changed: Arc<tokio::sync::Notify>,
     pub(crate) metrics: DiscoveryMetrics,
@@ -98,9 +112,18 @@ impl Provider {
     }
 
     pub(crate) fn failed(&self, mechanism: &'static str, error: &str) {
-        self.metrics.refresh_failures.with(&[mechanism]).inc();
+        self.metrics.refresh_failures.with(&[mechanism, &self.config]).inc();
         tracing::warn!(mechanism, error, "unable to refresh target groups");
     }
+}
+
+/// Names a set in metrics.
+#[derive(Debug, Clone)]
+pub(crate) struct SetId {
+    /// `scrape` or `notify`.
+    pub(crate) name: &'static str,
+    /// The job, or `config-0` for the first set of Alertmanagers.
+    pub(crate) config: Arc<str>,
 }
 
 /// A running set. Dropping it stops its tasks.
@@ -121,6 +144,7 @@ impl Drop for DiscoverySet {
 impl DiscoverySet {
     /// Starts the mechanisms of one set. Static groups are there at once.
     pub(crate) fn start(
+        id: &SetId,
         configs: &[SdConfig],
         metrics: &DiscoveryMetrics,
         parse: &GroupParser,
@@ -132,6 +156,7 @@ impl DiscoverySet {
         for (idx, config) in configs.iter().enumerate() {
             let provider = Provider {
                 idx,
+                config: Arc::clone(&id.config),
                 set: Arc::clone(&set),
                 changed: Arc::clone(&changed),
                 metrics: metrics.clone(),
@@ -151,7 +176,12 @@ impl DiscoverySet {
                 }
             }
         }
-        let snapshot = |set: &Mutex<Groups>| Arc::new(set.lock().values().cloned().collect::<Vec<_>>());
+        let discovered = metrics.discovered.with(&[id.name, &id.config]);
+        let snapshot = move |set: &Mutex<Groups>| {
+            let groups: Vec<TargetGroup> = set.lock().values().cloned().collect();
+            discovered.set(groups.iter().map(|group| group.targets.len()).sum::<usize>() as f64);
+            Arc::new(groups)
+        };
         let (sender, groups) = watch::channel(snapshot(&set));
         tasks.push(tokio::spawn(async move {
             loop {

@@ -83,9 +83,9 @@ impl Scraping {
     pub fn new(parts: ScrapingParts, registry: &Registry) -> Arc<Self> {
         let around = Arc::new(Surroundings {
             ingest: parts.ingest,
+            metrics: ScrapeMetrics::new(registry, &parts.clock),
             clock: parts.clock,
             tenant: parts.tenant,
-            metrics: ScrapeMetrics::new(registry),
             discovery_metrics: DiscoveryMetrics::new(registry),
             parse_groups: parts.parse_groups,
             environment: parts.environment,
@@ -130,6 +130,10 @@ impl Scraping {
             }
         }
         self.around.metrics.pools.set(pools.len() as f64);
+    }
+
+    pub(crate) fn update_metrics(&self) {
+        self.pools.read().values().for_each(|pool| pool.update_metrics());
     }
 
     /// The pools in name order.

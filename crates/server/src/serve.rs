@@ -170,13 +170,7 @@ pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Runni
         remote_writing: Arc::clone(&remote_writing),
         rates: Rates::new(options.samples_per_second.clone(), Arc::clone(&clock)),
     });
-    let engine = Arc::new(QueryEngine::new(
-        Arc::clone(&store),
-        Arc::clone(&clock),
-        options.engine.clone(),
-        options.parser,
-        options.query_limits.clone(),
-    ));
+    let engine = query_engine(&options, &store, &clock, &registry);
     let parse_groups: GroupParser =
         Arc::new(|text| config::parse_target_groups(text).map_err(|e| e.to_string()));
     let scraping = Scraping::new(
@@ -246,7 +240,7 @@ pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Runni
     let upkeep = tokio::spawn(upkeep::run(
         Arc::clone(&app.engine),
         clock,
-        StoreMetrics::new(&registry),
+        StoreMetrics::new(&registry, &recovery),
         shutdown.clone(),
     ));
     if let Some(conversion) = app.delta_conversion() {
@@ -268,6 +262,35 @@ pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Runni
         serving,
         upkeep,
     })
+}
+
+fn query_engine(
+    options: &ServeOptions,
+    store: &Arc<MetricStore>,
+    clock: &Arc<dyn Clock>,
+    registry: &Registry,
+) -> Arc<QueryEngine> {
+    let durations = registry.summaries(
+        "prometheus_engine_query_duration_seconds",
+        "Query timings",
+        &["slice"],
+        &[0.5, 0.9, 0.99],
+        clock,
+    );
+    let [queue, preparation, evaluation] =
+        ["queue_time", "prepare_time", "inner_eval"].map(|slice| durations.with(&[slice]));
+    let engine = QueryEngine::new(
+        Arc::clone(store),
+        Arc::clone(clock),
+        options.engine.clone(),
+        options.parser,
+        options.query_limits.clone(),
+    );
+    Arc::new(engine.with_observer(move |timings| {
+        queue.observe(timings.queue_s);
+        preparation.observe(timings.preparation_s);
+        evaluation.observe(timings.evaluation_s);
+    }))
 }
 
 fn remote_writing(options: &ServeOptions, clock: &Arc<dyn Clock>, registry: &Registry) -> Arc<RemoteWriting> {

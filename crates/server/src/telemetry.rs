@@ -5,14 +5,17 @@
 //! read): see [`Registry::alias`].
 
 mod handles;
+mod summary;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use base::Clock;
 use model::MetricType;
 use parking_lot::{Mutex, RwLock};
 
 pub use handles::{Counter, Gauge, Histogram};
+pub use summary::Summary;
 
 /// Label sets one family may hold; more are refused into the series labelled `overflow`, since the
 /// metrics of a server under attack must not grow with the attack.
@@ -33,8 +36,8 @@ pub struct SeriesSnapshot {
     /// Appended to the family's name: empty, `_bucket`, `_sum` or `_count`.
     pub suffix: &'static str,
     pub labels: Vec<(String, String)>,
-    /// The upper bound of a `_bucket`.
-    pub le: Option<f64>,
+    /// The label that is a number: `le` of a `_bucket`, `quantile` of a summary.
+    pub bound: Option<(&'static str, f64)>,
     pub value: f64,
 }
 
@@ -50,7 +53,10 @@ struct Family {
     help: &'static str,
     metric_type: MetricType,
     label_names: &'static [&'static str],
+    /// Of buckets, or the quantiles of a summary.
     bounds: &'static [f64],
+    /// Summaries forget by it.
+    clock: Option<Arc<dyn Clock>>,
     series: Mutex<BTreeMap<Vec<String>, Handle>>,
 }
 
@@ -59,13 +65,14 @@ enum Handle {
     Counter(Counter),
     Gauge(Gauge),
     Histogram(Histogram),
+    Summary(Summary),
 }
 
 /// A family whose series are told apart by labels.
 #[derive(Debug, Clone)]
 pub struct Labelled<T> {
     family: Arc<Family>,
-    make: fn(&'static [f64]) -> Handle,
+    make: fn(&Family) -> Handle,
     unwrap: fn(&Handle) -> Option<T>,
 }
 
@@ -79,7 +86,7 @@ impl<T> Labelled<T> {
         if series.len() >= SERIES_PER_FAMILY_MAX && !series.contains_key(&key) {
             key = vec!["overflow".to_owned(); values.len()];
         }
-        let handle = series.entry(key).or_insert_with(|| (self.make)(family.bounds));
+        let handle = series.entry(key).or_insert_with(|| (self.make)(family));
         (self.unwrap)(handle).expect("a family holds one kind of handle")
     }
 
@@ -114,7 +121,7 @@ impl Registry {
         label_names: &'static [&'static str],
     ) -> Labelled<Counter> {
         Labelled {
-            family: self.family(name, help, MetricType::Counter, label_names, &[]),
+            family: self.family(name, help, MetricType::Counter, label_names, &[], None),
             make: |_| Handle::Counter(Counter::default()),
             unwrap: |handle| match handle {
                 Handle::Counter(counter) => Some(counter.clone()),
@@ -130,7 +137,7 @@ impl Registry {
         label_names: &'static [&'static str],
     ) -> Labelled<Gauge> {
         Labelled {
-            family: self.family(name, help, MetricType::Gauge, label_names, &[]),
+            family: self.family(name, help, MetricType::Gauge, label_names, &[], None),
             make: |_| Handle::Gauge(Gauge::default()),
             unwrap: |handle| match handle {
                 Handle::Gauge(gauge) => Some(gauge.clone()),
@@ -147,10 +154,32 @@ impl Registry {
         bounds: &'static [f64],
     ) -> Labelled<Histogram> {
         Labelled {
-            family: self.family(name, help, MetricType::Histogram, label_names, bounds),
-            make: |bounds| Handle::Histogram(Histogram::new(bounds)),
+            family: self.family(name, help, MetricType::Histogram, label_names, bounds, None),
+            make: |family| Handle::Histogram(Histogram::new(family.bounds)),
             unwrap: |handle| match handle {
                 Handle::Histogram(histogram) => Some(histogram.clone()),
+                _ => None,
+            },
+        }
+    }
+
+    /// Quantiles of what was observed in the last ten minutes.
+    pub fn summaries(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        label_names: &'static [&'static str],
+        quantiles: &'static [f64],
+        clock: &Arc<dyn Clock>,
+    ) -> Labelled<Summary> {
+        Labelled {
+            family: self.family(name, help, MetricType::Summary, label_names, quantiles, Some(clock)),
+            make: |family| {
+                let clock = family.clock.as_ref().expect("a family of summaries was given a clock");
+                Handle::Summary(Summary::new(family.bounds, Arc::clone(clock)))
+            },
+            unwrap: |handle| match handle {
+                Handle::Summary(summary) => Some(summary.clone()),
                 _ => None,
             },
         }
@@ -168,10 +197,12 @@ impl Registry {
         metric_type: MetricType,
         label_names: &'static [&'static str],
         bounds: &'static [f64],
+        clock: Option<&Arc<dyn Clock>>,
     ) -> Arc<Family> {
         let mut families = self.families.write();
         let family = families.entry(name).or_insert_with(|| {
-            Arc::new(Family { help, metric_type, label_names, bounds, series: Mutex::new(BTreeMap::new()) })
+            let series = Mutex::new(BTreeMap::new());
+            Arc::new(Family { help, metric_type, label_names, bounds, clock: clock.cloned(), series })
         });
         assert_eq!(
             (family.metric_type, family.label_names),
@@ -203,12 +234,13 @@ impl Family {
                 self.label_names.iter().zip(values).map(|(n, v)| ((*n).to_owned(), v.clone())).collect();
             match handle {
                 Handle::Counter(counter) => {
-                    series.push(SeriesSnapshot { suffix: "", labels, le: None, value: counter.get() });
+                    series.push(SeriesSnapshot { suffix: "", labels, bound: None, value: counter.get() });
                 }
                 Handle::Gauge(gauge) => {
-                    series.push(SeriesSnapshot { suffix: "", labels, le: None, value: gauge.get() });
+                    series.push(SeriesSnapshot { suffix: "", labels, bound: None, value: gauge.get() });
                 }
                 Handle::Histogram(histogram) => histogram.snapshot_into(&labels, &mut series),
+                Handle::Summary(summary) => summary.snapshot_into(&labels, &mut series),
             }
         }
         FamilySnapshot { name: name.to_owned(), help: self.help, metric_type: self.metric_type, series }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base::{CancelToken, Clock};
 use engine::QueryEngine;
-use store_metrics::MetricStore;
+use store_metrics::{MetricStore, RecoveryReport};
 
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Counter, Gauge, Labelled, Registry};
@@ -18,11 +18,16 @@ const CUT_LOOK: Duration = Duration::from_secs(1);
 /// How often maintenance is planned when there was nothing to do.
 const MAINTAIN_EVERY_MS: i64 = 30_000;
 
+/// How often every live series is looked at, to count what is in memory.
+const COUNT_EVERY_MS: i64 = 15_000;
+
 /// Gauges and counters of the store; those upstream's mixin reads carry its names.
 #[derive(Debug, Clone)]
 pub(crate) struct StoreMetrics {
     head_series: Gauge,
-    head_samples: Counter,
+    head_samples: Labelled<Counter>,
+    head_chunks: Gauge,
+    wal_segment: Gauge,
     series_created: Counter,
     series_removed: Counter,
     out_of_order: Counter,
@@ -47,11 +52,26 @@ pub(crate) struct StoreMetrics {
 }
 
 impl StoreMetrics {
-    pub(crate) fn new(r: &Registry) -> Self {
+    /// The start was clean if nothing had to be read back from the journal.
+    pub(crate) fn new(r: &Registry, recovery: &RecoveryReport) -> Self {
+        let is_clean = recovery.journal_records == 0 && recovery.torn_bytes == 0;
+        r.gauge(
+            "prometheus_tsdb_clean_start",
+            "1 if the last process on these data ended in order, 0 if its journal had to be replayed.",
+        )
+        .set(f64::from(u8::from(is_clean)));
         Self {
             head_series: r.gauge("prometheus_tsdb_head_series", "Total number of series in the head block."),
-            head_samples: r
-                .counter("prometheus_tsdb_head_samples_appended_total", "Total number of appended samples."),
+            head_samples: r.counters(
+                "prometheus_tsdb_head_samples_appended_total",
+                "Total number of appended samples.",
+                &["type"],
+            ),
+            head_chunks: r.gauge("prometheus_tsdb_head_chunks", "Total number of chunks in the head block."),
+            wal_segment: r.gauge(
+                "prometheus_tsdb_wal_segment_current",
+                "Write log segment that is currently written to, by the number of its first record.",
+            ),
             series_created: r.counter(
                 "prometheus_tsdb_head_series_created_total",
                 "Total number of series created in the head.",
@@ -127,7 +147,9 @@ impl StoreMetrics {
         }
         let stats = store.stats();
         self.head_series.set(stats.active_series as f64);
-        self.head_samples.set((stats.samples_appended + stats.histograms_appended) as f64);
+        self.head_samples.with(&["float"]).set(stats.samples_appended as f64);
+        self.head_samples.with(&["histogram"]).set(stats.histograms_appended as f64);
+        self.wal_segment.set(stats.journal_segment as f64);
         self.series_created.set(stats.series_created as f64);
         self.series_removed.set(stats.series_removed as f64);
         self.out_of_order.set(stats.out_of_order_samples as f64);
@@ -168,6 +190,7 @@ pub(crate) async fn run(
     let store = Arc::clone(engine.store());
     let cancel = CancelToken::unbounded();
     let mut maintain_at_ms = clock.now_ms() + MAINTAIN_EVERY_MS;
+    let mut count_at_ms = clock.now_ms();
     loop {
         tokio::select! {
             () = tokio::time::sleep(CUT_LOOK) => {}
@@ -177,6 +200,14 @@ pub(crate) async fn run(
             }
         }
         metrics.update(&store, &engine);
+        if clock.now_ms() >= count_at_ms {
+            let worker = Arc::clone(&store);
+            match tokio::task::spawn_blocking(move || worker.n_live_logs()).await {
+                Ok(n_logs) => metrics.head_chunks.set(n_logs as f64),
+                Err(panic) => tracing::error!(%panic, "counting the live store ended in a panic"),
+            }
+            count_at_ms = clock.now_ms() + COUNT_EVERY_MS;
+        }
         let maintain = clock.now_ms() >= maintain_at_ms;
         if !maintain && !store.wants_cut() {
             continue;

@@ -203,6 +203,8 @@ impl App {
     /// Our own metric families, with what is only read when asked for.
     pub(crate) fn own_families(&self) -> Vec<crate::telemetry::FamilySnapshot> {
         self.process.update(self.facts.started_ms);
+        self.metrics.update_engine(&self.engine);
+        self.scraping.update_metrics();
         self.registry.snapshot()
     }
 

@@ -125,6 +125,9 @@ pub trait Journal: Send + Sync + Debug {
     fn start_offset(&self) -> Offset;
     /// The offset after the last durable record.
     fn end_offset(&self) -> Offset;
+    /// The first offset of the segment that holds the record at `at`, or would hold it: how far a
+    /// reader or writer has come, in the steps in which space is given back.
+    fn segment_of(&self, at: Offset) -> Offset;
     /// Bytes on disk.
     fn len_bytes(&self) -> u64;
     /// What opening the journal found wrong, if anything.

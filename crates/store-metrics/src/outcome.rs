@@ -172,6 +172,8 @@ pub struct StoreStats {
     pub parts_bytes: u64,
     pub part_samples: u64,
     pub journal_bytes: u64,
+    /// The offset that the segment that is written began with.
+    pub journal_segment: u64,
     pub min_time_ms: Option<i64>,
     pub max_time_ms: Option<i64>,
     /// Parts found unreadable since opening: queries go on without them, with a warning.

@@ -304,6 +304,11 @@ impl MetricStore {
         tenants.iter().map(|(tenant, live)| (tenant.clone(), live.n_series())).collect()
     }
 
+    /// Runs of samples in memory, of all tenants. Takes as long as looking at every live series.
+    pub fn n_live_logs(&self) -> u64 {
+        self.shared.n_live_logs()
+    }
+
     /// A tenant's parts, by the time of their first sample.
     pub fn parts(&self, tenant: &TenantId) -> Vec<PartInfo> {
         self.shared.part_infos(tenant)

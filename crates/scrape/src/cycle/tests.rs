@@ -165,6 +165,7 @@ fn metadata_is_kept_by_family() {
     scrape(&mut cycle, "# HELP a Help.\n# TYPE a counter\na 1\n", 1000);
     let all: Vec<_> = cycle.metadata().map(|(f, m)| (f.to_owned(), m.help.clone(), m.metric_type)).collect();
     assert_eq!(all, [("a".to_owned(), "Help.".to_owned(), model::MetricType::Counter)]);
+    assert_eq!(cycle.n_metadata(), 1);
 }
 
 #[test]

@@ -95,6 +95,8 @@ pub(super) struct RemoteMetrics {
     metadata_retried: Labelled<Counter>,
     bytes: Labelled<Counter>,
     metadata_bytes: Labelled<Counter>,
+    enqueue_retries: Labelled<Counter>,
+    current_segment: Labelled<Gauge>,
     pending: Labelled<Gauge>,
     shards: Labelled<Gauge>,
     shards_min: Labelled<Gauge>,
@@ -199,6 +201,15 @@ impl RemoteMetrics {
                 "prometheus_remote_storage_metadata_bytes_total",
                 "Bytes of metadata sent, compressed.",
             ),
+            enqueue_retries: counter(
+                "prometheus_remote_storage_enqueue_retries_total",
+                "Total number of times enqueue has failed because a shards queue was full.",
+            ),
+            current_segment: r.gauges(
+                "prometheus_wal_watcher_current_segment",
+                "Segment of its queue that the consumer is reading from, by the number of its first record.",
+                &["consumer"],
+            ),
             pending: gauge(
                 "prometheus_remote_storage_samples_pending",
                 "Samples, histograms and exemplars that wait in the queue.",
@@ -244,12 +255,16 @@ impl RemoteMetrics {
             kinds.histograms.with(&labels);
             kinds.exemplars.with(&labels);
         }
+        // Appending to a queue on disk never has to be tried again: the oldest make room.
+        self.enqueue_retries.with(&labels);
+        self.dropped.samples.with(&[remote_name, url, DropReason::Relabelled.as_str()]);
         QueueMetrics {
             metadata_sent: self.metadata_sent.with(&labels),
             metadata_failed: self.metadata_failed.with(&labels),
             metadata_retried: self.metadata_retried.with(&labels),
             bytes: self.bytes.with(&labels),
             metadata_bytes: self.metadata_bytes.with(&labels),
+            current_segment: self.current_segment.with(&[remote_name]),
             pending: self.pending.with(&labels),
             shards: self.shards.with(&labels),
             shards_min: self.shards_min.with(&labels),
@@ -280,6 +295,7 @@ impl RemoteMetrics {
             &self.highest_sent,
         ];
         gauges.iter().for_each(|gauge| gauge.remove(&[remote_name, url]));
+        self.current_segment.remove(&[remote_name]);
     }
 }
 
@@ -291,6 +307,7 @@ pub(super) struct QueueMetrics {
     pub(super) metadata_retried: Counter,
     pub(super) bytes: Counter,
     pub(super) metadata_bytes: Counter,
+    pub(super) current_segment: Gauge,
     pub(super) pending: Gauge,
     pub(super) shards: Gauge,
     pub(super) shards_min: Gauge,

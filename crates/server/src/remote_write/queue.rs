@@ -94,6 +94,12 @@ struct State {
 }
 
 impl Queue {
+    /// The segment that is read, by the number of its first record.
+    pub(super) fn current_segment(&self) -> u64 {
+        let start = self.state.lock().start;
+        self.journal.segment_of(start).0
+    }
+
     /// Opens or creates the queue in `dir`. `bytes_max` is what may wait, roughly, on disk.
     pub(super) fn open(
         vfs: Arc<dyn Vfs>,

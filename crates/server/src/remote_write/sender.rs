@@ -110,6 +110,7 @@ impl Sender {
         metrics.shards.set(queue.min_shards as f64);
         metrics.shards_desired.set(queue.min_shards as f64);
         metrics.pending.set(self.queue.n_samples() as f64);
+        metrics.current_segment.set(self.queue.current_segment() as f64);
     }
 
     fn log_queue_failure(&self, error: &dyn std::fmt::Display) {
@@ -178,6 +179,7 @@ impl Sender {
         let acknowledged = tokio::task::spawn_blocking(move || {
             let outcome = worker.queue.acknowledge(&records, worker.clock.now_ms(), false);
             worker.metrics.pending.set(worker.queue.n_samples() as f64);
+            worker.metrics.current_segment.set(worker.queue.current_segment() as f64);
             outcome
         });
         if let Ok(Err(error)) = acknowledged.await {

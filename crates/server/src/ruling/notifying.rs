@@ -18,7 +18,7 @@ use scrape::sd_config::{SdConfig, TargetGroup};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::discovery::{DiscoveryMetrics, DiscoverySet, GroupParser};
+use crate::discovery::{DiscoveryMetrics, DiscoverySet, GroupParser, SetId};
 use crate::outbound::client::{ClientError, Environment, HttpClient, Outgoing};
 use crate::shutdown::Shutdown;
 use crate::telemetry::{Counter, Gauge, Histogram, Labelled, Registry};
@@ -30,6 +30,9 @@ const WAIT_MAX_MS: i64 = 30_000;
 /// An Alertmanager's answer is read up to this size, for the log.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 const DURATION_BOUNDS_S: &[f64] = &[0.01, 0.1, 1.0, 10.0];
+
+/// Upstream's name of the sets of Alertmanagers.
+const SET_NAME: &str = "notify";
 
 #[derive(Debug)]
 struct NotifyMetrics {
@@ -177,8 +180,9 @@ impl Notifying {
         self.notifier.lock().apply(external_labels, alerting.alert_relabel.clone(), sets.collect());
         *self.clients.write() = prepared.0;
         let mut feeds = self.feeds.lock();
-        for feed in feeds.drain(..) {
+        for (idx, feed) in feeds.drain(..).enumerate() {
             feed.abort();
+            self.discovery_metrics.discovered.remove(&[SET_NAME, &set_key(idx)]);
         }
         for (idx, set) in alerting.alertmanagers.iter().enumerate() {
             feeds.push(tokio::spawn(Arc::clone(self).follow(set_key(idx), set.clone())));
@@ -186,8 +190,14 @@ impl Notifying {
     }
 
     async fn follow(self: Arc<Self>, key: String, config: AlertmanagerConfig<SdConfig>) {
-        let set =
-            DiscoverySet::start(&config.sd, &self.discovery_metrics, &self.parse_groups, &self.environment);
+        let id = SetId { name: SET_NAME, config: Arc::from(key.as_str()) };
+        let set = DiscoverySet::start(
+            &id,
+            &config.sd,
+            &self.discovery_metrics,
+            &self.parse_groups,
+            &self.environment,
+        );
         let mut groups = set.groups();
         loop {
             let latest = Arc::clone(&groups.borrow_and_update());

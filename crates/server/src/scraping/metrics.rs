@@ -1,8 +1,12 @@
 //! Self metrics of scraping, under upstream's names, which the Prometheus mixin reads.
 
-use crate::telemetry::{Counter, Gauge, Histogram, Labelled, Registry};
+use std::sync::Arc;
 
-const DURATION_BOUNDS_S: &[f64] = &[0.001, 0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0];
+use base::Clock;
+
+use crate::telemetry::{Counter, Gauge, Labelled, Registry, Summary};
+
+const QUANTILES: &[f64] = &[0.01, 0.05, 0.5, 0.9, 0.99];
 
 #[derive(Debug, Clone)]
 pub(crate) struct ScrapeMetrics {
@@ -19,12 +23,16 @@ pub(crate) struct ScrapeMetrics {
     pub(crate) out_of_bounds: Counter,
     pub(crate) out_of_order: Counter,
     pub(crate) not_stored: Labelled<Counter>,
-    pub(crate) interval: Labelled<Histogram>,
+    pub(crate) interval: Labelled<Summary>,
+    pub(crate) metadata_entries: Labelled<Gauge>,
+    pub(crate) sync_length: Labelled<Summary>,
+    pub(crate) sync_failed: Labelled<Counter>,
     pub(crate) skipped: Counter,
 }
 
 impl ScrapeMetrics {
-    pub(crate) fn new(r: &Registry) -> Self {
+    pub(crate) fn new(r: &Registry, clock: &Arc<dyn Clock>) -> Self {
+        let by_job = &["scrape_job"];
         Self {
             pools: r.gauge("prometheus_target_scrape_pools", "Current number of scrape pools."),
             pool_targets: r.gauges(
@@ -78,11 +86,29 @@ impl ScrapeMetrics {
                 "Scrapes whose samples the store refused, by reason.",
                 &["reason"],
             ),
-            interval: r.histograms(
-                "sextant_target_interval_length_seconds",
-                "Actual intervals between scrapes, by configured interval.",
+            interval: r.summaries(
+                "prometheus_target_interval_length_seconds",
+                "Actual intervals between scrapes.",
                 &["interval"],
-                DURATION_BOUNDS_S,
+                QUANTILES,
+                clock,
+            ),
+            metadata_entries: r.gauges(
+                "prometheus_target_metadata_cache_entries",
+                "Total number of metric metadata entries in the cache",
+                by_job,
+            ),
+            sync_length: r.summaries(
+                "prometheus_target_sync_length_seconds",
+                "Actual interval to sync the scrape pool.",
+                by_job,
+                QUANTILES,
+                clock,
+            ),
+            sync_failed: r.counters(
+                "prometheus_target_sync_failed_total",
+                "Total number of target sync failures.",
+                by_job,
             ),
             skipped: r.counter(
                 "sextant_target_scrapes_skipped_total",

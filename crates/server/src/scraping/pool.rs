@@ -16,8 +16,11 @@ use super::Surroundings;
 use super::fetch::Fetcher;
 use super::scheduler::Scheduler;
 use super::target_loop::{TargetLoop, TargetStatus};
-use crate::discovery::DiscoverySet;
+use crate::discovery::{DiscoverySet, SetId};
 use crate::failure_log::FailureLog;
+
+/// Upstream's name of the sets of jobs.
+const SET_NAME: &str = "scrape";
 
 /// What the targets of a pool share, replaced as a whole when the job is reconfigured.
 pub(super) struct PoolShared {
@@ -155,12 +158,18 @@ impl Pool {
         let name = state.pool.config().job_name.clone();
         self.around.metrics.pool_targets.remove(&[&name]);
         self.around.metrics.pool_target_limit.remove(&[&name]);
+        self.around.metrics.metadata_entries.remove(&[&name]);
+        self.around.metrics.sync_length.remove(&[&name]);
+        self.around.metrics.sync_failed.remove(&[&name]);
+        self.around.discovery_metrics.discovered.remove(&[SET_NAME, &name]);
     }
 
     fn follow_discovery(self: &Arc<Self>) {
         let config = self.config();
         let around = &self.around;
+        let id = SetId { name: SET_NAME, config: Arc::from(config.job_name.as_str()) };
         let set = DiscoverySet::start(
+            &id,
             &config.sd,
             &around.discovery_metrics,
             &around.parse_groups,
@@ -185,6 +194,7 @@ impl Pool {
     }
 
     fn sync(&self, groups: Arc<Vec<TargetGroup>>) {
+        let started_ns = self.around.clock.monotonic_ns();
         let mut state = self.state.lock();
         let change = state.pool.sync(groups.iter());
         state.groups = groups;
@@ -198,6 +208,16 @@ impl Pool {
             self.start_target(&mut state, target, None);
         }
         self.publish(&state);
+        let took_ns = self.around.clock.monotonic_ns().saturating_sub(started_ns);
+        let job = state.pool.config().job_name.as_str();
+        self.around.metrics.sync_length.with(&[job]).observe(took_ns as f64 / 1e9);
+        self.around.metrics.sync_failed.with(&[job]).add(state.pool.failures().len() as f64);
+    }
+
+    /// What is counted only when somebody asks.
+    pub(super) fn update_metrics(&self) {
+        let n_entries: usize = self.state.lock().loops.values().map(|target| target.n_metadata()).sum();
+        self.around.metrics.metadata_entries.with(&[&self.name()]).set(n_entries as f64);
     }
 
     fn start_target(&self, state: &mut State, target: Arc<Target>, predecessor: Option<&Arc<TargetLoop>>) {

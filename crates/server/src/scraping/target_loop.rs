@@ -1,7 +1,7 @@
 //! One target while it is scraped: its cycle, its ticks, and what the API shows of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -49,6 +49,8 @@ pub(super) struct TargetLoop {
     cycle: Mutex<ScrapeCycle>,
     ticks: Mutex<Ticks>,
     status: Mutex<TargetStatus>,
+    /// Of the cycle, for whoever must not wait until a page was parsed.
+    n_metadata: AtomicUsize,
     in_flight: AtomicBool,
     stopped: AtomicBool,
 }
@@ -59,6 +61,7 @@ impl TargetLoop {
         Self {
             target,
             shared,
+            n_metadata: AtomicUsize::new(cycle.n_metadata()),
             cycle: Mutex::new(cycle),
             ticks,
             status: Mutex::default(),
@@ -73,6 +76,11 @@ impl TargetLoop {
 
     pub(super) fn status(&self) -> TargetStatus {
         self.status.lock().clone()
+    }
+
+    /// Entries of metadata after the last scrape.
+    pub(super) fn n_metadata(&self) -> usize {
+        self.n_metadata.load(Ordering::Relaxed)
     }
 
     pub(super) fn start_ticks(&self, first_ms: i64) {
@@ -136,6 +144,7 @@ impl TargetLoop {
             Err(failure) => Fetched::Failed { error: &failure.error, body_too_large: failure.body_too_large },
         };
         let mut scraped = cycle.ingest(input, t_ms, around.clock.now_ms());
+        self.n_metadata.store(cycle.n_metadata(), Ordering::Relaxed);
         let duration_s = seconds();
         cycle.report(&mut scraped, t_ms, duration_s);
         drop(cycle);

@@ -76,12 +76,12 @@ impl Histogram {
             cumulative += count.load(Ordering::Relaxed);
             let bound = self.0.bounds.get(idx).copied().unwrap_or(f64::INFINITY);
             let (labels, value) = (labels.to_vec(), cumulative as f64);
-            out.push(SeriesSnapshot { suffix: "_bucket", labels, le: Some(bound), value });
+            out.push(SeriesSnapshot { suffix: "_bucket", labels, bound: Some(("le", bound)), value });
         }
         let sum = f64::from_bits(self.0.sum.load(Ordering::Relaxed));
-        out.push(SeriesSnapshot { suffix: "_sum", labels: labels.to_vec(), le: None, value: sum });
+        out.push(SeriesSnapshot { suffix: "_sum", labels: labels.to_vec(), bound: None, value: sum });
         let (labels, value) = (labels.to_vec(), cumulative as f64);
-        out.push(SeriesSnapshot { suffix: "_count", labels, le: None, value });
+        out.push(SeriesSnapshot { suffix: "_count", labels, bound: None, value });
     }
 }
 
@@ -107,6 +107,6 @@ mod tests {
         histogram.snapshot_into(&[], &mut out);
         let values: Vec<f64> = out.iter().map(|s| s.value).collect();
         assert_eq!(values, [2.0, 3.0, 4.0, 12.5, 4.0]);
-        assert_eq!(out[2].le, Some(f64::INFINITY));
+        assert_eq!(out[2].bound, Some(("le", f64::INFINITY)));
     }
 }

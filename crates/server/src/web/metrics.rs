@@ -1,9 +1,10 @@
 //! Self metrics of the HTTP side and of what comes in through it.
 
 use base::TenantId;
+use engine::QueryEngine;
 use store_metrics::AppendOutcome;
 
-use crate::telemetry::{Counter, Histogram, Labelled, Registry};
+use crate::telemetry::{Counter, Gauge, Histogram, Labelled, Registry};
 
 const DURATION_BOUNDS_S: &[f64] = &[0.1, 0.2, 0.4, 1.0, 3.0, 8.0, 20.0, 60.0, 120.0];
 const QUERY_BOUNDS_S: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0];
@@ -20,6 +21,8 @@ pub struct WebMetrics {
     pub(crate) otlp_rejected: Counter,
     pub(crate) otlp_warnings: Labelled<Counter>,
     samples_rejected: Labelled<Counter>,
+    engine_queries: Gauge,
+    engine_queries_max: Gauge,
 }
 
 impl WebMetrics {
@@ -65,12 +68,23 @@ impl WebMetrics {
                 "Oddities of OTLP requests that were stored all the same, by category.",
                 &["category"],
             ),
+            engine_queries: r.gauge(
+                "prometheus_engine_queries",
+                "The current number of queries being executed or waiting.",
+            ),
+            engine_queries_max: r
+                .gauge("prometheus_engine_queries_concurrent_max", "The max number of concurrent queries."),
             samples_rejected: r.counters(
                 "sextant_ingest_samples_rejected_total",
                 "Pushed samples that were not stored, by reason.",
                 &["tenant", "reason"],
             ),
         }
+    }
+
+    pub(crate) fn update_engine(&self, engine: &QueryEngine) {
+        self.engine_queries.set(engine.active().len() as f64);
+        self.engine_queries_max.set(engine.limits().concurrency_max as f64);
     }
 
     pub(crate) fn count_append(&self, tenant: &TenantId, outcome: &AppendOutcome) {

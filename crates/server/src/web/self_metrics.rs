@@ -35,9 +35,8 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> 
         for series in &family.series {
             let labels: Vec<(&str, &str)> =
                 series.labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-            let float_label = series.le.map(|le| ("le", le));
             let plain = TextSample::new(&labels, series.value);
-            encoder.sample(&TextSample { suffix: series.suffix, float_label, ..plain });
+            encoder.sample(&TextSample { suffix: series.suffix, float_label: series.bound, ..plain });
         }
     }
     let mut response = Response::new(encoder.finish().into());
@@ -73,6 +72,7 @@ fn write_family(w: &mut JsonWriter, family: &FamilySnapshot) {
         w.key("metric");
         w.array(|w| match family.metric_type {
             MetricType::Histogram => write_histograms(w, &family.series),
+            MetricType::Summary => write_summaries(w, &family.series),
             MetricType::Counter => family.series.iter().for_each(|series| write_simple(w, series, "counter")),
             _ => family.series.iter().for_each(|series| write_simple(w, series, "gauge")),
         });
@@ -122,6 +122,34 @@ fn write_simple(w: &mut JsonWriter, series: &SeriesSnapshot, kind: &str) {
     });
 }
 
+/// The snapshot lists a summary's quantiles, then `_sum`, then `_count`.
+fn write_summaries(w: &mut JsonWriter, series: &[SeriesSnapshot]) {
+    for group in series.chunk_by(|a, b| a.labels == b.labels) {
+        w.object(|w| {
+            write_labels(w, &group[0]);
+            w.key("summary");
+            w.object(|w| {
+                let of = |suffix| group.iter().find(|s| s.suffix == suffix).map_or(0.0, |s| s.value);
+                w.key("sampleCount");
+                w.string(&base::gofloat::format_f(of("_count")));
+                w.key("sampleSum");
+                number(w, of("_sum"));
+                w.key("quantile");
+                w.array(|w| {
+                    for (series, quantile) in group.iter().filter_map(|s| Some((s, s.bound?.1))) {
+                        w.object(|w| {
+                            w.key("quantile");
+                            number(w, quantile);
+                            w.key("value");
+                            number(w, series.value);
+                        });
+                    }
+                });
+            });
+        });
+    }
+}
+
 /// The snapshot lists a histogram's buckets, then `_sum`, then `_count`.
 fn write_histograms(w: &mut JsonWriter, series: &[SeriesSnapshot]) {
     for group in series.chunk_by(|a, b| a.labels == b.labels) {
@@ -137,7 +165,7 @@ fn write_histograms(w: &mut JsonWriter, series: &[SeriesSnapshot]) {
                 w.key("bucket");
                 w.array(|w| {
                     for (bucket, le) in
-                        group.iter().filter_map(|s| Some((s, s.le?))).filter(|(_, le)| le.is_finite())
+                        group.iter().filter_map(|s| Some((s, s.bound?.1))).filter(|(_, le)| le.is_finite())
                     {
                         w.object(|w| {
                             w.key("cumulativeCount");

@@ -373,6 +373,11 @@ impl Journal for LocalJournal {
         Offset(self.state.lock().visible_end)
     }
 
+    fn segment_of(&self, at: Offset) -> Offset {
+        let segments = self.segments.lock();
+        segments.iter().map(|s| s.base).take_while(|base| *base <= at).last().unwrap_or(at)
+    }
+
     fn len_bytes(&self) -> u64 {
         self.segments.lock().iter().map(|s| s.len_bytes).sum()
     }

@@ -48,6 +48,9 @@ pub(crate) fn check_contract(journal: &dyn Journal) {
     assert_eq!(texts(start + 4), Vec::<Vec<u8>>::new());
     let too_large = vec![0; (16 << 20) + 1];
     assert!(matches!(journal.append(&too_large), Err(JournalError::RecordTooLarge { .. })));
+    let segments: Vec<Offset> = (start..start + 6).map(|at| journal.segment_of(Offset(at))).collect();
+    assert!(segments.is_sorted(), "{segments:?}");
+    assert!(segments.iter().zip(start..).all(|(segment, at)| segment.0 <= at), "{segments:?}");
     journal.trim(Offset(start + 2)).unwrap();
     assert_eq!(texts(start + 2).len(), 2);
     assert!(journal.start_offset() <= Offset(start + 2));
@@ -73,6 +76,8 @@ fn offsets_go_on_after_restarts_and_trims() {
         journal.trim(Offset(next - 5)).unwrap();
         assert!(journal.start_offset().0 > next - 20, "round {round}: {}", journal.start_offset());
         assert_eq!(all(&journal, next - 5), numbered(next - 5..next));
+        assert_eq!(journal.segment_of(Offset(next)), journal.segment_of(Offset(next - 1)));
+        assert!(journal.segment_of(journal.start_offset()) <= journal.segment_of(Offset(next)));
     }
     let journal = open(&vfs);
     assert_eq!((journal.end_offset().0, journal.recovery().is_clean()), (next, true));

@@ -13,6 +13,11 @@ use crate::part::FAMILY;
 use crate::part::family::is_metrics;
 use crate::store::Shared;
 
+/// The runs of samples that a series has in memory.
+fn n_logs(series: &crate::live::series::LiveSeries) -> u64 {
+    series.state.lock().logs().filter(|log| !log.is_empty()).count() as u64
+}
+
 impl Shared {
     pub(super) fn cardinality(&self, tenant: &TenantId, limit: usize) -> CardinalityStats {
         let Some(live) = self.known_tenant(tenant) else {
@@ -20,9 +25,6 @@ impl Shared {
             return CardinalityStats { head, ..CardinalityStats::default() };
         };
         let index = live.index.read();
-        let n_logs = |series: &crate::live::series::LiveSeries| {
-            series.state.lock().logs().filter(|log| !log.is_empty()).count() as u64
-        };
         let (min_time_ms, max_time_ms) = live.bounds();
         CardinalityStats {
             head: HeadStats {
@@ -37,6 +39,18 @@ impl Shared {
             memory_bytes_by_label_name: index.top_memory_by_name(limit),
             series_by_label_pair: index.top_pairs(limit),
         }
+    }
+
+    /// Looks at every live series of every tenant.
+    pub(super) fn n_live_logs(&self) -> u64 {
+        let tenants: Vec<_> = self.tenants.read().values().cloned().collect();
+        let mut n = 0;
+        for live in tenants {
+            // Not under the lock of the index, which appends of new series want.
+            let series = live.index.read().all_series().to_vec();
+            n += series.iter().map(|series| n_logs(series)).sum::<u64>();
+        }
+        n
     }
 
     pub(super) fn metadata(
@@ -97,6 +111,7 @@ impl Shared {
             merges: load(&counters.merges),
             merge_failures: load(&counters.merge_failures),
             journal_bytes: self.journal.len_bytes(),
+            journal_segment: self.journal.segment_of(self.journal.end_offset()).0,
             corrupt_parts,
             corrupt_blocks,
             corruption,
