@@ -20,6 +20,10 @@ pub enum Personality {
     All,
     /// Prometheus's paths only.
     Prometheus,
+    /// `POST /v1/metrics` only.
+    OtlpHttp,
+    /// OTLP's gRPC service only.
+    OtlpGrpc,
 }
 
 /// One TCP listener.
@@ -248,6 +252,8 @@ fn listeners(record: &Record) -> Vec<Listener> {
             address: listener.str("address").to_owned(),
             speaks: match listener.str("speaks") {
                 "prometheus" => Personality::Prometheus,
+                "otlp-http" => Personality::OtlpHttp,
+                "otlp-grpc" => Personality::OtlpGrpc,
                 _ => Personality::All,
             },
             web_config: listener.str("web_config").to_owned(),

@@ -15,6 +15,7 @@ mod notices;
 mod openapi;
 mod otlp_api;
 mod otlp_grpc;
+mod otlp_listener;
 mod ownership;
 mod params;
 mod query_api;
@@ -239,8 +240,10 @@ impl App {
 /// What a listener serves: everything, or the paths of one of the systems we replace.
 pub fn router(app: &Arc<App>, speaks: Personality) -> Router {
     let routes = match speaks {
-        Personality::All => prometheus_routes(app).merge(exporter_routes(app)),
+        Personality::All => prometheus_routes(app).merge(otlp_listener::exporter_routes(app)),
         Personality::Prometheus => prometheus_routes(app),
+        Personality::OtlpHttp => otlp_listener::only_http(app),
+        Personality::OtlpGrpc => otlp_listener::only_grpc(),
     };
     routes.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).with_state(Arc::clone(app))
 }
@@ -364,13 +367,6 @@ async fn to_front_page(
     let path = rest.find('/').map_or("", |at| &rest[at..]);
     let query = request.uri().query().map_or_else(String::new, |query| format!("?{query}"));
     upstream_routing::redirect(StatusCode::FOUND, &format!("{path}/{query}"))
-}
-
-/// Where OpenTelemetry exporters send when they were given nothing but an address. Outside of any
-/// prefix, and not compressed: an answer of gRPC ends with trailers.
-fn exporter_routes(app: &Arc<App>) -> Router<Arc<App>> {
-    let http = post(otlp_api::export).layer(from_fn_with_state(Arc::clone(app), gate));
-    Router::new().route("/v1/metrics", http).route(otlp_grpc::EXPORT_PATH, post(otlp_grpc::export))
 }
 
 async fn not_found() -> axum::response::Response {

@@ -64,12 +64,12 @@ pub(crate) struct Settings {
     pub(crate) config_file: Option<PathBuf>,
     pub(crate) data_dir: PathBuf,
     pub(crate) listen_addresses: Vec<String>,
-    /// One per address; addresses beyond them speak everything that `prometheus` does.
-    pub(crate) speaks: Vec<Personality>,
     /// One for all addresses.
     pub(crate) web_config_file: Option<PathBuf>,
     /// One per address, where each has its own.
     pub(crate) web_config_files: Vec<Option<PathBuf>>,
+    /// One per address; everything where there is none.
+    pub(crate) speaks: Vec<Personality>,
     pub(crate) auth: AuthConfig,
     pub(crate) host_collector: Option<HostCollectorConfig>,
     /// Everything else is limited by the defaults of the store.
@@ -139,9 +139,9 @@ impl Settings {
             config_file: None,
             data_dir,
             listen_addresses: vec!["127.0.0.1:9090".to_owned()],
-            speaks: Vec::new(),
             web_config_file: None,
             web_config_files: Vec::new(),
+            speaks: Vec::new(),
             auth: AuthConfig::default(),
             host_collector: None,
             tenant_limits: PerTenant::default(),

@@ -117,6 +117,8 @@ fn from_config(config: &SextantConfig) -> Settings {
 
 #[cfg(test)]
 mod tests {
+    use config::sextant::{Deltas, Personality};
+
     use super::*;
 
     #[test]
@@ -126,5 +128,18 @@ mod tests {
         assert_eq!(settings.listen_addresses, ["127.0.0.1:3000", "127.0.0.1:9090"]);
         assert!(settings.config_file.is_none() && settings.host_collector.is_none());
         assert!(SextantConfig::parse("listenrs: []", "sextant.yml").is_err());
+        assert_eq!(settings.otlp_deltas, Deltas::Refuse);
+    }
+
+    #[test]
+    fn listeners_and_deltas_are_as_the_file_says() {
+        let text = "listeners: [{address: 'localhost:4318', speaks: otlp-http}, {address: 'localhost:9090'}]\n\
+                    otlp: {deltas: convert, delta_max_stale: 1m, delta_max_streams: 5}\n";
+        let settings = from_config(&SextantConfig::parse(text, "sextant.yml").unwrap());
+        assert_eq!(settings.speaks, [Personality::OtlpHttp, Personality::All]);
+        assert_eq!(
+            (settings.otlp_deltas, settings.delta_max_stale, settings.delta_streams_max),
+            (Deltas::Convert, Duration::from_secs(60), 5)
+        );
     }
 }

@@ -8,8 +8,8 @@ use crate::password::PasswordHash;
 
 /// What a listener speaks.
 const PERSONALITY: Kind = Kind::Word("sextant.listeners.speaks", |text| match text {
-    "all" | "prometheus" => Ok(text.to_owned()),
-    _ => Err(format!("{text:?} is nothing a listener can speak: all, prometheus")),
+    "all" | "prometheus" | "otlp-http" | "otlp-grpc" => Ok(text.to_owned()),
+    _ => Err(format!("{text:?} is nothing a listener can speak: all, prometheus, otlp-http, otlp-grpc")),
 });
 
 const LISTENER: Schema = Schema::new(

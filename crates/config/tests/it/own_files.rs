@@ -53,6 +53,10 @@ fn sextant_files_are_read_strictly() {
         ("auth: {tokens: [{name: ci}]}", "a token needs exactly one of sha256 and file"),
         ("retention: {disk_percentage: 120}", "disk_percentage must be between 0 and 100"),
         ("query: {max_samples: 0}", "max_samples must be positive"),
+        (
+            "listeners: [{address: '127.0.0.1:1', speaks: otlp}]",
+            "\"otlp\" is nothing a listener can speak: all, prometheus, otlp-http, otlp-grpc",
+        ),
         ("otlp: {delta_max_stale: 0s}", "delta_max_stale must be positive"),
         ("otlp: {deltas: drop}", "\"drop\" is nothing to do with deltas: refuse, keep, convert"),
         ("retention: {time: soon}", "not a valid duration string: \"soon\""),
@@ -61,6 +65,11 @@ fn sextant_files_are_read_strictly() {
         assert!(err.contains(want), "{text}: {err}");
         assert!(err.starts_with("s.yml:"), "{err}");
     }
+    let text =
+        "listeners: [{address: '[::1]:1', speaks: otlp-http}, {address: '[::1]:2', speaks: otlp-grpc}]";
+    let speaks: Vec<Personality> =
+        SextantConfig::parse(text, "s.yml").unwrap().listeners.iter().map(|l| l.speaks).collect();
+    assert_eq!(speaks, [Personality::OtlpHttp, Personality::OtlpGrpc]);
     let text = "auth: {users: {bob: {password_hash: $2y$05$EkTgMN5mJ3YEhkeLDZ87uugcZciP0WaUxokpide08tIYqYurM6DXe, admin: true}}}\n\
                 listeners: [{address: '0.0.0.0:9090', speaks: prometheus}]\n\
                 budgets: {process_memory: 2GB}\nprometheus: prom/prometheus.yml\n";

@@ -112,6 +112,15 @@ async fn call(
     Ok(run(work).await?)
 }
 
+/// The answer to any other method.
+pub(crate) async fn no_such_method(uri: http::Uri, headers: HeaderMap) -> Response {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    if !is_grpc(content_type) {
+        return plain_error(StatusCode::NOT_FOUND, "404 page not found");
+    }
+    failed(&Failure::new(UNIMPLEMENTED, format!("unknown method {}", uri.path())))
+}
+
 fn is_grpc(content_type: &str) -> bool {
     let kind = content_type.split(';').next().unwrap_or_default().trim();
     kind == CONTENT_TYPE_GRPC || kind == "application/grpc+proto"

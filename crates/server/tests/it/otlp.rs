@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use base::{Clock as _, SystemClock};
 use bytes::Bytes;
+use config::sextant::Personality;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -28,12 +29,14 @@ fn options(dir: &Path, enable_otlp_receiver: bool, otlp_deltas: OtlpDeltas) -> S
     ServeOptions {
         config_file: Some(config_file),
         data_dir: dir.join("data"),
-        listeners: vec![ListenerOptions {
-            address: "127.0.0.1:0".to_owned(),
-            web: Default::default(),
-            web_config_file: None,
-            speaks: Default::default(),
-        }],
+        listeners: [Personality::All, Personality::OtlpHttp, Personality::OtlpGrpc, Personality::Prometheus]
+            .map(|speaks| ListenerOptions {
+                address: "127.0.0.1:0".to_owned(),
+                web: Default::default(),
+                web_config_file: None,
+                speaks,
+            })
+            .to_vec(),
         auth: Default::default(),
         keep_accounts: false,
         tenancy: Default::default(),
@@ -143,12 +146,22 @@ impl Server {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> (StatusCode, HeaderMap, Bytes) {
-        let mut request =
-            Request::builder().method(Method::POST).uri(format!("http://{}{path}", self.address));
+        self.post_to(self.address, path, headers, body).await
+    }
+
+    async fn post_to(
+        &self,
+        address: SocketAddr,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> (StatusCode, HeaderMap, Bytes) {
+        let mut request = Request::builder().method(Method::POST).uri(format!("http://{address}{path}"));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        self.send(request.body(Full::from(body)).unwrap(), path == GRPC_PATH).await
+        let http2 = path.starts_with("/opentelemetry");
+        self.send(request.body(Full::from(body)).unwrap(), http2).await
     }
 
     /// The values that a query finds now, as text.
@@ -419,4 +432,38 @@ async fn deltas_are_refused_kept_or_added_up() {
         }
         server.stop().await;
     }
+}
+
+#[tokio::test]
+async fn listeners_of_otlp_take_that_and_nothing_else() {
+    let server = Server::start(true).await;
+    let [_, http, grpc, prometheus] = server.running.addresses[..] else { panic!("four listeners") };
+    let (json_type, grpc_type) = (("content-type", "application/json"), ("content-type", "application/grpc"));
+    let body = |name: &str| json(name, server.now_ms, 1.0);
+    let framed = |name: &str| frame(0, &protobuf(name, server.now_ms, 1.0));
+    let other = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+    for (address, path, header, body, status, grpc_status) in [
+        (http, "/v1/metrics", json_type, body("by_http"), 200, None),
+        (http, "/api/v1/otlp/v1/metrics", json_type, body("lost"), 404, None),
+        (http, "/api/v1/query", json_type, Vec::new(), 404, None),
+        (http, "/-/reload", json_type, Vec::new(), 404, None),
+        (http, GRPC_PATH, grpc_type, framed("lost"), 404, None),
+        (grpc, GRPC_PATH, grpc_type, framed("by_grpc"), 200, Some("0")),
+        (grpc, other, grpc_type, framed("lost"), 200, Some("12")),
+        (grpc, "/v1/metrics", json_type, body("lost"), 404, None),
+        (grpc, "/api/v1/query", json_type, Vec::new(), 404, None),
+        (prometheus, "/api/v1/otlp/v1/metrics", json_type, body("by_prometheus"), 200, None),
+        (prometheus, "/v1/metrics", json_type, body("lost"), 404, None),
+        (prometheus, GRPC_PATH, grpc_type, framed("lost"), 404, None),
+    ] {
+        let (found, headers, _) = server.post_to(address, path, &[header], body).await;
+        assert_eq!(found.as_u16(), status, "{address} {path}");
+        let found = headers.get("grpc-status").map(|value| value.to_str().unwrap());
+        assert_eq!(found, grpc_status, "{address} {path}");
+    }
+    for (name, is_there) in [("by_http", true), ("by_grpc", true), ("by_prometheus", true), ("lost", false)] {
+        let found = server.query(name).await;
+        assert_eq!(!found.contains("\"result\":[]"), is_there, "{name}: {found}");
+    }
+    server.stop().await;
 }
