@@ -140,7 +140,7 @@ pub(super) fn read_labels(
     let mut lists = Lists::new();
     let mut previous: Vec<Pair> = Vec::new();
     let limit = n_symbols.saturating_sub(1);
-    for _ in 0..n_series {
+    for series in 0..n_series {
         let shared = reader.len(previous.len())?;
         previous.truncate(shared);
         for _ in 0..reader.count()? {
@@ -149,6 +149,11 @@ pub(super) fn read_labels(
                 return Err(CorruptInput::OutOfRange("order of labels"));
             }
             previous.push(pair);
+        }
+        // Lookups and merges rely on it, and a checksum does not know it.
+        let before = series.checked_sub(1).and_then(|before| lists.get(before));
+        if before.is_some_and(|before| before[shared..] >= previous[shared..]) {
+            return Err(CorruptInput::OutOfRange("order of series"));
         }
         lists.items.extend_from_slice(&previous);
         lists.close_list();
@@ -182,4 +187,36 @@ pub(super) fn read_pages(
         lists.close_list();
     }
     Ok(lists)
+}
+
+#[cfg(test)]
+mod tests {
+    use codec::bytes::put_uvarint;
+
+    use super::*;
+
+    #[test]
+    fn series_out_of_label_order_are_refused() {
+        // Per series: how many pairs it shares with the one before, how many follow, and those.
+        let check = |series: &[(u64, &[(u64, u64)])], expected: Result<usize, CorruptInput>| {
+            let mut raw = Vec::new();
+            for (shared, pairs) in series {
+                put_uvarint(&mut raw, *shared);
+                put_uvarint(&mut raw, pairs.len() as u64);
+                for (name, value) in *pairs {
+                    put_uvarint(&mut raw, *name);
+                    put_uvarint(&mut raw, *value);
+                }
+            }
+            let read = read_labels(&raw, series.len(), 10);
+            assert_eq!(read.map(|lists| lists.items.len()), expected, "{series:?}");
+        };
+        let refused = Err(CorruptInput::OutOfRange("order of series"));
+        check(&[(0, &[(0, 5), (2, 1)]), (1, &[(2, 3)]), (0, &[(1, 0)])], Ok(5));
+        check(&[(0, &[(0, 5)]), (1, &[(2, 3)])], Ok(3));
+        check(&[(0, &[(0, 5), (2, 1)]), (1, &[(2, 0)])], refused);
+        check(&[(0, &[(0, 5), (2, 1)]), (1, &[])], refused);
+        check(&[(0, &[(0, 5), (2, 1)]), (2, &[])], refused);
+        check(&[(0, &[(1, 5)]), (0, &[(0, 7)])], refused);
+    }
 }

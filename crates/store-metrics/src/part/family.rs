@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use base::Budget;
 use codec::Effort;
-use model::{Exemplar, SeriesId};
+use model::{Exemplar, Labels, SeriesId};
 use roaring::RoaringBitmap;
 use store_core::{
     FamilyError, MergeContext, PartError, PartFamily, PartMeta, PartReader, PartStats, PartWriter, TimeRange,
@@ -104,11 +104,14 @@ impl Input {
     fn load_pairs(&mut self) -> Result<(), PartError> {
         if self.next < self.part.n_series() {
             let Self { part, symbols, pairs, .. } = self;
+            let before = std::mem::take(pairs);
             part.with_pairs(self.next, |old| {
-                pairs.clear();
                 let renamed = |symbol: u32| symbols[symbol as usize];
                 pairs.extend(old.iter().map(|(name, value)| (renamed(*name), renamed(*value))));
             })?;
+            if self.next > 0 && before >= *pairs {
+                return Err(part.out_of_order(self.next));
+            }
         }
         Ok(())
     }
@@ -180,6 +183,7 @@ impl PartFamily for MetricsFamily {
         let mut defects = Vec::new();
         let mut columns = SampleColumns::default();
         let mut rows = 0u64;
+        let mut previous: Option<Labels> = None;
         for ordinal in 0..part.n_series() {
             columns.clear();
             part.read(&at_hand, ordinal, i64::MIN, i64::MAX, &mut columns)?;
@@ -188,6 +192,10 @@ impl PartFamily for MetricsFamily {
             if part.id_of(ordinal)? != SeriesId::of(&part.meta().tenant, &labels) {
                 defects.push(format!("series {ordinal} {labels} has another fingerprint"));
             }
+            if previous.is_some_and(|previous| previous >= labels) {
+                defects.push(format!("series {ordinal} {labels} is not in label order"));
+            }
+            previous = Some(labels);
         }
         if rows != part.meta().rows {
             defects.push(format!("{rows} samples, the footer says {}", part.meta().rows));

@@ -216,6 +216,11 @@ impl MetricsPart {
         self.corrupt(kind, chunk, CorruptInput::OutOfRange("series ordinal"))
     }
 
+    /// The error of a series whose labels are not above those of the series before it.
+    pub(crate) fn out_of_order(&self, ordinal: u32) -> PartError {
+        self.corrupt(kind::LABELS, split(ordinal).0, CorruptInput::OutOfRange("order of series"))
+    }
+
     pub(crate) fn labels(&self, index: &PartIndex, ordinal: u32) -> Result<Labels, PartError> {
         self.with_pairs(ordinal, |pairs| {
             let text = |symbol: u32| index.symbols.get(symbol).unwrap_or_default();
