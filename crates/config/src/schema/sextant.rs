@@ -112,7 +112,13 @@ const HOST_COLLECTOR: Schema = Schema::new(
         opt("textfile_directory", Kind::Path),
         opt("disabled_collectors", Kind::List(&Kind::Str)),
     ],
-);
+)
+.checked(|collector| {
+    if collector.int("interval") <= 0 {
+        return Err("interval must be positive".to_owned());
+    }
+    Ok(())
+});
 
 const RETENTION: Schema = Schema::new(
     "sextant.retention",
@@ -222,7 +228,13 @@ pub(crate) const SEXTANT: Schema = Schema::new(
         opt("log", Kind::Section(&LOG)).preset(Preset::Section),
     ],
 )
-.checked(|top| check_single_tenant(top));
+.checked(|top| {
+    if top.str("data_dir").is_empty() {
+        // Null counts as an empty text, which would be the working directory of the process.
+        return Err("data_dir must name a directory".to_owned());
+    }
+    check_single_tenant(top)
+});
 
 /// Whoever limits a user to tenants relies on there being tenants.
 fn check_single_tenant(top: &Record) -> Result<(), String> {

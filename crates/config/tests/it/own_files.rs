@@ -38,6 +38,8 @@ fn sextant_files_are_read_strictly() {
     for (text, want) in [
         ("listners: []", "s.yml:1:1: unknown key listners; did you mean listeners?"),
         ("query:\n  timeuot: 3s", "s.yml:2:3: unknown key timeuot in query; did you mean timeout?"),
+        ("data_dir: ", "s.yml:1:9: data_dir must name a directory"),
+        ("host_collector: {interval: 0s}", "s.yml:1:28: interval must be positive"),
         ("log: {level: loud}", "s.yml:1:14: \"loud\" is no log level: debug, info, warn, error"),
         ("listeners: [{address: nowhere}]", "s.yml:1:23: address \"nowhere\" is not host:port"),
         (
