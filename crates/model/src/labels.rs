@@ -285,7 +285,9 @@ fn text_bounds(bytes: &[u8]) -> Option<(usize, usize)> {
         (1, usize::from(first))
     } else {
         let wide = bytes.get(1..4)?;
-        (4, usize::from(wide[0]) | usize::from(wide[1]) << 8 | usize::from(wide[2]) << 16)
+        let len = usize::from(wide[0]) | usize::from(wide[1]) << 8 | usize::from(wide[2]) << 16;
+        // One encoding for each text: equal labels are equal bytes, and have one fingerprint.
+        (4, Some(len).filter(|len| *len >= 255)?)
     };
     Some((start, start + len))
 }
@@ -321,6 +323,8 @@ mod tests {
         assert_eq!(Labels::from_bytes(b"\x01b\x012\x01a\x011"), None, "unsorted");
         assert_eq!(Labels::from_bytes(b"\x05b"), None, "truncated");
         assert_eq!(Labels::from_bytes(b"\x01\xff\x01a"), None, "not UTF-8");
+        let wide = b"\x01a\xff\x01\x00\x001";
+        assert_eq!(Labels::from_bytes(wide), None, "a wide length where a narrow one fits");
     }
 
     #[test]
