@@ -77,6 +77,14 @@ fn read_tombstone(r: &mut FieldReader<'_>) -> Result<NewTombstone, FieldError> {
 const PART_BYTES_MIN: usize = 100;
 const TOMBSTONE_BYTES_MIN: usize = 36;
 
+/// No store gets near it by counting, so whatever is above was not counted; and one more still fits.
+const COUNTER_MAX: u64 = u64::MAX / 2;
+
+fn read_counter(r: &mut FieldReader<'_>) -> Result<u64, FieldError> {
+    let counter = r.u64()?;
+    if counter > COUNTER_MAX { Err(r.error("a plausible number before this")) } else { Ok(counter) }
+}
+
 fn read_parts(r: &mut FieldReader<'_>) -> Result<Vec<PartMeta>, FieldError> {
     let n = r.count(PART_BYTES_MIN)?;
     (0..n).map(|_| PartMeta::decode(r)).collect()
@@ -173,9 +181,9 @@ pub(super) fn encode_checkpoint(view: &CatalogSnapshot) -> Vec<u8> {
 pub(super) fn decode_checkpoint(key: &str, bytes: &[u8]) -> Result<CatalogSnapshot, CatalogError> {
     let mut r = FieldReader::new(opened(CHECKPOINT_MAGIC, key, bytes)?);
     let read = |r: &mut FieldReader<'_>| {
-        let version = r.u64()?;
+        let version = read_counter(r)?;
         let committed = Offset(r.u64()?);
-        let tombstone_seq = r.u64()?;
+        let tombstone_seq = read_counter(r)?;
         let mut parts: Vec<_> = read_parts(r)?.into_iter().map(Arc::new).collect();
         sort_parts(&mut parts);
         let n = r.count(8 + TOMBSTONE_BYTES_MIN)?;
@@ -190,4 +198,21 @@ pub(super) fn decode_checkpoint(key: &str, bytes: &[u8]) -> Result<CatalogSnapsh
     let view = read(&mut r).map_err(corrupt(key))?;
     r.finish().map_err(corrupt(key))?;
     Ok(view)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_from_the_end_of_counting_is_refused() {
+        let check = |version: u64, tombstone_seq: u64, is_read: bool| {
+            let view = CatalogSnapshot { version, tombstone_seq, ..CatalogSnapshot::empty() };
+            let read = decode_checkpoint("key", &encode_checkpoint(&view));
+            assert_eq!(read.is_ok(), is_read, "{version} {tombstone_seq}");
+        };
+        check(7, 9, true);
+        check(u64::MAX, 9, false);
+        check(7, u64::MAX, false);
+    }
 }
