@@ -42,13 +42,37 @@ pub fn format_e(v: f64) -> String {
     out
 }
 
+/// No float has more digits that are not zero, before and after the point together; and the formatter of
+/// the standard library panics beyond 65535.
+const SIGNIFICANT_DIGITS_MAX: usize = 1_100;
+
+/// Go's `%.{precision}f`: so many digits after the point.
+pub fn format_f_precision(v: f64, precision: usize) -> String {
+    let digits = precision.min(SIGNIFICANT_DIGITS_MAX);
+    let mut out = format!("{v:.digits$}");
+    out.extend(std::iter::repeat_n('0', precision - digits));
+    out
+}
+
+/// Go's `%.{precision}e`: so many digits after the point.
+pub fn format_e_precision(v: f64, precision: usize) -> String {
+    let digits = precision.min(SIGNIFICANT_DIGITS_MAX);
+    let text = format!("{v:.digits$e}");
+    let (mantissa, exponent) = text.split_once('e').expect("{:e} always prints an exponent");
+    let exponent: i32 = exponent.parse().expect("{:e} prints a whole exponent");
+    let sign = if exponent < 0 { '-' } else { '+' };
+    let zeros = "0".repeat(precision - digits);
+    format!("{mantissa}{zeros}e{sign}{:02}", exponent.abs())
+}
+
 /// Go's `%.{precision}g`: `precision` significant digits, trailing zeros removed.
 pub fn format_g_precision(v: f64, precision: usize) -> String {
     let mut out = String::new();
     if push_special(&mut out, v) {
         return out;
     }
-    let precision = precision.max(1);
+    // Zeros at the end are cut off anyway.
+    let precision = precision.clamp(1, SIGNIFICANT_DIGITS_MAX);
     let scientific = format!("{:.*e}", precision - 1, v.abs());
     let (mantissa, exponent) = scientific.split_once('e').expect("{:e} always prints an exponent");
     let exponent: i32 = exponent.parse().expect("{:e} prints a whole exponent");
@@ -174,6 +198,19 @@ mod tests {
         assert_eq!(format_g_precision(0.00001234, 4), "1.234e-05");
         assert_eq!(format_g_precision(100.0, 4), "100");
         assert_eq!(format_g_precision(1e6, 4), "1e+06");
+    }
+
+    #[test]
+    fn precisions_beyond_the_digits_of_a_float_give_zeros() {
+        for v in [0.0, 1.5, -2.25e300, 5e-324, f64::MAX] {
+            for precision in [0, 6, 1_100, 1_101, 60_000] {
+                assert_eq!(format_f_precision(v, precision), format!("{v:.precision$}"), "{v} {precision}");
+            }
+            assert_eq!(format_g_precision(v, 70_000), format_g_precision(v, 1_100), "{v}");
+        }
+        assert_eq!(format_f_precision(1.5, 70_000), format!("1.5{}", "0".repeat(69_999)));
+        assert_eq!(format_e_precision(-1.5, 70_000), format!("-1.5{}e+00", "0".repeat(69_999)));
+        assert_eq!(format_e_precision(1e-7, 2), "1.00e-07");
     }
 
     #[test]

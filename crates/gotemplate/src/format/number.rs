@@ -75,7 +75,7 @@ pub(super) fn float(out: &mut String, v: f64, verb: char, spec: &Spec) -> bool {
         ('v' | 'g' | 'G', None) => base::gofloat::format_g(v),
         ('v' | 'g' | 'G', Some(n)) => base::gofloat::format_g_precision(v, n),
         ('e' | 'E', n) => exponential(v, n.unwrap_or(6)),
-        ('f' | 'F', n) if v.is_finite() => format!("{v:.*}", n.unwrap_or(6)),
+        ('f' | 'F', n) if v.is_finite() => base::gofloat::format_f_precision(v, n.unwrap_or(6)),
         ('f' | 'F', _) => base::gofloat::format_f(v),
         ('x' | 'X' | 'b', _) => return hexadecimal(out, v, verb, spec),
         _ => return false,
@@ -96,11 +96,7 @@ fn exponential(v: f64, precision: usize) -> String {
     if !v.is_finite() {
         return base::gofloat::format_f(v);
     }
-    let text = format!("{v:.precision$e}");
-    let (mantissa, exponent) = text.split_once('e').expect("{:e} always prints an exponent");
-    let exponent: i32 = exponent.parse().expect("{:e} prints a whole exponent");
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{mantissa}e{sign}{:02}", exponent.abs())
+    base::gofloat::format_e_precision(v, precision)
 }
 
 /// `%x` and `%b` of a float: mantissa and binary exponent.
