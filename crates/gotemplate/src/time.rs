@@ -74,9 +74,17 @@ impl GoTime {
         if zone == "Z" {
             return Some(local);
         }
-        let sign = if zone.starts_with('-') { -1 } else { 1 };
+        let sign = match zone.bytes().next()? {
+            b'+' => 1,
+            b'-' => -1,
+            _ => return None,
+        };
         let (hours, minutes) = zone.get(1..)?.split_once(':')?;
-        let offset: i32 = sign * (hours.parse::<i32>().ok()? * 3600 + minutes.parse::<i32>().ok()? * 60);
+        let below = |digits: &str, limit: i32| -> Option<i32> {
+            let is_pair = digits.len() == 2 && digits.bytes().all(|b| b.is_ascii_digit());
+            digits.parse().ok().filter(|number| is_pair && *number < limit)
+        };
+        let offset = sign * (below(hours, 24)? * 3600 + below(minutes, 60)? * 60);
         Some(Self { unix_seconds: local.unix_seconds - i64::from(offset), ..local }.at_offset(offset))
     }
 
@@ -250,5 +258,25 @@ pub(crate) fn call_duration(ns: i64, name: &str, args: &[Value]) -> Value {
         "Round" => Value::Duration(saturate(to_multiple(i128::from(ns), int_arg(args, 0), true))),
         "Truncate" => Value::Duration(saturate(to_multiple(i128::from(ns), int_arg(args, 0), false))),
         _ => base::duration::format_go_ns(ns).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc3339_has_two_digits_for_hours_and_minutes_of_an_offset() {
+        let check = |zone: &str, expected: Option<i128>| {
+            let time = GoTime::parse_rfc3339(&format!("1970-01-02T00:00:00{zone}"));
+            assert_eq!(time.map(|time| time.unix_ns() / 1_000_000_000), expected, "{zone}");
+        };
+        check("Z", Some(86_400));
+        check("+01:30", Some(86_400 - 5_400));
+        check("-23:59", Some(86_400 + 86_340));
+        for zone in ["", "+24:00", "-00:60", "-0720067:-2006209", "+1:30", "+01:3", "*01:30", "+01", "+-1:30"]
+        {
+            check(zone, None);
+        }
     }
 }
