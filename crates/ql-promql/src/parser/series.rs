@@ -65,6 +65,9 @@ impl Parser<'_> {
     }
 
     fn parse_series_item(&mut self, values: &mut Vec<SequenceValue>) -> Parsed<()> {
+        if values.len() >= SERIES_VALUES_MAX {
+            return self.refuse_more_values();
+        }
         match self.peek() {
             TokenKind::Blank => {
                 self.advance();
@@ -156,11 +159,13 @@ impl Parser<'_> {
         let n = self.parse_whole_number()?;
         match usize::try_from(n) {
             Ok(n) if n < SERIES_VALUES_MAX - values.len().min(SERIES_VALUES_MAX) => Ok(n),
-            _ => {
-                self.semantic(self.last.span, format!("more than {SERIES_VALUES_MAX} values in one series"));
-                Err(Abort::Reported)
-            }
+            _ => self.refuse_more_values(),
         }
+    }
+
+    fn refuse_more_values<T>(&mut self) -> Parsed<T> {
+        self.semantic(self.last.span, format!("more than {SERIES_VALUES_MAX} values in one series"));
+        Err(Abort::Reported)
     }
 
     fn parse_small_int(&mut self) -> Parsed<i32> {

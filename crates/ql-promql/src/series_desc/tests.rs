@@ -77,6 +77,7 @@ fn malformed_descriptions_are_refused() {
              expected histogram description key, e.g. buckets:[5 10 7]",
         ),
         ("m {{sum:1 sum:2}}", r#"1:11: parse error: duplicate key "sum" in histogram"#),
+        ("m _x4194303 1 1", "1:15: parse error: more than 4194304 values in one series"),
         ("m 1x99999999999", "1:5: parse error: more than 4194304 values in one series"),
         (
             "m {{schema:1}}+{{schema:0}}x2",
