@@ -38,13 +38,15 @@ use crate::web::server_tls::ServerTlsError;
 use crate::web::web_config::{ListenerConfig, ListenerParts};
 use crate::web::{self, App, AppParts, Notices, StatusFacts, WebSettings};
 
-/// Where metrics live within the data directory; other signals have folders of their own.
-pub const METRICS_DIR: &str = "metrics";
+/// Where snapshots lie within the data directory, as upstream's do. Each has the layout of a data
+/// directory.
+const SNAPSHOTS_DIR: &str = "snapshots";
 
-/// Where the metrics of a data directory are. A folder that is a store itself, such as a snapshot,
-/// is used as it stands.
+/// Where the metrics of a data directory are: in a folder of their own, as those of other signals. A
+/// directory that is a store itself is used as it stands.
 pub fn metrics_dir(data_dir: &Path) -> PathBuf {
-    if data_dir.join("meta.json").is_file() { data_dir.to_path_buf() } else { data_dir.join(METRICS_DIR) }
+    let is_store = data_dir.join("meta.json").is_file();
+    if is_store { data_dir.to_path_buf() } else { data_dir.join(store_metrics::FAMILY) }
 }
 
 /// One address to listen on.
@@ -377,6 +379,7 @@ async fn open_store(
         let exemplars_max = usize::try_from(n_exemplars).unwrap_or(0);
         store.limits = store.limits.map(|limits| Limits { exemplars_max, ..*limits });
     }
+    store.snapshots_dir = Some(options.data_dir.join(SNAPSHOTS_DIR));
     let (dir, journal, clock) = (metrics_dir(&options.data_dir), options.journal.clone(), Arc::clone(clock));
     let path = dir.display().to_string();
     let opened = tokio::task::spawn_blocking(move || {

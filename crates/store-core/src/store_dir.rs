@@ -9,12 +9,13 @@ use crate::blob::{BlobError, LocalBlobStore};
 use crate::catalog::{Catalog, CatalogError, LocalCatalog, rebuild};
 use crate::journal::{JournalError, JournalOptions, LocalJournal};
 use crate::plan::OrphanPlan;
+use crate::snapshot::{SNAPSHOTS_PREFIX, remove_unfinished};
 use crate::sweep::{find_orphans, kept_reason, plan_sweep};
 
 /// The version of the layout of a store's directory.
 pub const LAYOUT_VERSION: u32 = 1;
 
-const META_FILE: &str = "meta.json";
+pub(crate) const META_FILE: &str = "meta.json";
 const LOCK_FILE: &str = "lock";
 pub(crate) const JOURNAL_DIR: &str = "journal";
 
@@ -30,6 +31,8 @@ pub enum StoreDirError {
         dir.display()
     )]
     NewerVersion { dir: PathBuf, found: u32 },
+    #[error("{} is a snapshot that was never finished", dir.display())]
+    UnfinishedSnapshot { dir: PathBuf },
     #[error("{}: {reason}", path.display())]
     BadMeta { path: PathBuf, reason: String },
     #[error(transparent)]
@@ -52,6 +55,7 @@ impl StoreDirError {
             Self::NotAStore { .. }
             | Self::InUse { .. }
             | Self::NewerVersion { .. }
+            | Self::UnfinishedSnapshot { .. }
             | Self::BadMeta { .. } => false,
         }
     }
@@ -114,12 +118,30 @@ fn check_meta(dir: &Path, path: &Path, bytes: &[u8]) -> Result<(), StoreDirError
     if found > LAYOUT_VERSION {
         return Err(StoreDirError::NewerVersion { dir: dir.to_owned(), found });
     }
+    if is_unfinished(bytes) {
+        return Err(StoreDirError::UnfinishedSnapshot { dir: dir.to_owned() });
+    }
     Ok(())
 }
 
 /// What the meta file of a store says.
 pub(crate) fn meta_text() -> String {
     format!("{}\n", serde_json::json!({ "product": "sextant", "layout_version": LAYOUT_VERSION }))
+}
+
+/// What it says while a snapshot is being taken.
+pub(crate) fn unfinished_meta_text() -> String {
+    let meta =
+        serde_json::json!({ "product": "sextant", "layout_version": LAYOUT_VERSION, "unfinished": true });
+    format!("{meta}\n")
+}
+
+/// Whether a meta file is that of an unfinished snapshot.
+pub(crate) fn is_unfinished(meta: &[u8]) -> bool {
+    let meta: Option<serde_json::Value> = serde_json::from_slice(meta).ok();
+    let field = |name: &str| meta.as_ref().and_then(|meta| meta.get(name));
+    field("product").and_then(|v| v.as_str()) == Some("sextant")
+        && field("unfinished").and_then(serde_json::Value::as_bool) == Some(true)
 }
 
 fn write_meta(vfs: &dyn Vfs, dir: &Path, path: &Path) -> Result<(), StoreDirError> {
@@ -141,6 +163,8 @@ pub struct StoreDir {
     pub catalog: Arc<LocalCatalog>,
     /// Objects that a crash had left without a commit, deleted on opening.
     pub n_orphans: u64,
+    /// Snapshots that a crash had interrupted, deleted on opening.
+    pub n_unfinished_snapshots: u64,
     /// What opening found wrong with the catalog and the parts beside it, one sentence each.
     pub problems: Vec<String>,
     dir: LockedDir,
@@ -180,10 +204,21 @@ fn settle_orphans(
 
 impl StoreDir {
     /// Locks and opens a store: its catalog, then its journal from what the catalog has committed, and
-    /// deletes the objects that no commit names and whose rows are elsewhere; others are kept and reported. `options.start_at` is replaced.
-    pub fn open(vfs: Arc<dyn Vfs>, dir: &Path, mut options: JournalOptions) -> Result<Self, StoreDirError> {
+    /// deletes the objects that no commit names and whose rows are elsewhere; others are kept and
+    /// reported. `options.start_at` is replaced.
+    pub fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: JournalOptions) -> Result<Self, StoreDirError> {
+        Self::open_with_snapshots(vfs, dir, &dir.join(SNAPSHOTS_PREFIX), options)
+    }
+
+    /// Like [`StoreDir::open`], with snapshots in a directory of their own on the same file system.
+    pub fn open_with_snapshots(
+        vfs: Arc<dyn Vfs>,
+        dir: &Path,
+        snapshots_dir: &Path,
+        mut options: JournalOptions,
+    ) -> Result<Self, StoreDirError> {
         let locked = LockedDir::open(Arc::clone(&vfs), dir)?;
-        let blobs = Arc::new(LocalBlobStore::open(Arc::clone(&vfs), dir)?);
+        let blobs = Arc::new(LocalBlobStore::open_with_snapshots(Arc::clone(&vfs), dir, snapshots_dir)?);
         let objects: Arc<dyn crate::BlobStore> = Arc::clone(&blobs) as _;
         let catalog = Arc::new(LocalCatalog::open(Arc::clone(&objects))?);
         let (catalog, plan, problems) = settle_orphans(&locked, &objects, catalog, &options)?;
@@ -196,7 +231,8 @@ impl StoreDir {
             objects.delete(&orphan.key)?;
         }
         let n_orphans = plan.delete.len() as u64;
-        Ok(Self { journal, blobs, catalog, n_orphans, problems, dir: locked })
+        let n_unfinished_snapshots = remove_unfinished(&*objects)?;
+        Ok(Self { journal, blobs, catalog, n_orphans, n_unfinished_snapshots, problems, dir: locked })
     }
 
     pub fn path(&self) -> &Path {

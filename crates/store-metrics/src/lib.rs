@@ -22,11 +22,12 @@ mod selector;
 pub use cardinality::{CardinalityStats, Count, HeadStats};
 pub use columns::SampleColumns;
 pub use error::{AppendError, StoreError};
-pub use options::{AppendOptions, BatchId, Limits, RetentionOptions, StoreOptions};
+pub use options::{AppendOptions, BatchId, Limits, LiveSamples, RetentionOptions, StoreOptions};
 pub use outcome::{
     AppendOutcome, CutOutcome, DeleteOutcome, MaintainOutcome, PartInfo, RecoveryReport, RejectReason,
     Rejections, SnapshotReport, StoreStats,
 };
+pub use part::FAMILY;
 pub use part::family::MetricsFamily;
 pub use selection::{ExemplarSeries, LabelAnswer, LabelScope, SelectedSeries, SeriesAnswer};
 pub use store::{MetricStore, MetricsView, StoreParts};

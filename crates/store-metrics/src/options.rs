@@ -1,5 +1,7 @@
 //! What the owner of a store decides: limits, retention, when to cut, how much memory.
 
+use std::path::PathBuf;
+
 use base::{Budget, PerTenant};
 use store_core::plan::CompactionPolicy;
 
@@ -74,6 +76,8 @@ pub struct StoreOptions {
     pub compaction: CompactionPolicy,
     /// Merges leave at least this much of the disk free, in bytes.
     pub reserve_bytes: u64,
+    /// Where snapshots are put, on the file system of the store; `None`: in its folder `snapshots`.
+    pub snapshots_dir: Option<PathBuf>,
 }
 
 impl Default for StoreOptions {
@@ -94,6 +98,7 @@ impl Default for StoreOptions {
                 ..CompactionPolicy::default()
             },
             reserve_bytes: 64 << 20,
+            snapshots_dir: None,
         }
     }
 }
@@ -115,4 +120,12 @@ pub struct AppendOptions {
     /// Samples older than the newest of their series by more than this are refused, in
     /// milliseconds; `None` accepts all within retention. Upstream's `out_of_order_time_window`.
     pub out_of_order_window_ms: Option<i64>,
+}
+
+/// What a snapshot does about samples that are not in parts yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LiveSamples {
+    /// Cuts first, so that the snapshot has them.
+    CutFirst,
+    LeaveOut,
 }

@@ -16,7 +16,7 @@ use vfs::Vfs;
 use crate::cardinality::CardinalityStats;
 use crate::error::{AppendError, StoreError};
 use crate::live::tenant::TenantLive;
-use crate::options::{AppendOptions, StoreOptions};
+use crate::options::{AppendOptions, LiveSamples, StoreOptions};
 use crate::outcome::{
     AppendOutcome, CutOutcome, DeleteOutcome, MaintainOutcome, PartInfo, RecoveryReport, SnapshotReport,
     StoreStats,
@@ -187,7 +187,11 @@ impl MetricStore {
         journal: JournalOptions,
         options: StoreOptions,
     ) -> Result<(Self, RecoveryReport), StoreError> {
-        let dir = StoreDir::open(vfs, dir, journal).map_err(|e| StoreError::Open(e.to_string()))?;
+        let dir = match &options.snapshots_dir {
+            Some(snapshots) => StoreDir::open_with_snapshots(vfs, dir, snapshots, journal),
+            None => StoreDir::open(vfs, dir, journal),
+        };
+        let dir = dir.map_err(|e| StoreError::Open(e.to_string()))?;
         let recovery = dir.journal.recovery().clone();
         let parts = StoreParts {
             journal: Arc::clone(&dir.journal) as Arc<dyn Journal>,
@@ -272,10 +276,11 @@ impl MetricStore {
         self.shared.clean_tombstones()
     }
 
-    /// Keeps the present state under `name`, without copying samples.
-    pub fn snapshot(&self, name: &str) -> Result<SnapshotReport, StoreError> {
+    /// Keeps the present state as `snapshots/<name>/metrics/`, without copying samples: the snapshot
+    /// has the layout of a data directory.
+    pub fn snapshot(&self, name: &str, live: LiveSamples) -> Result<SnapshotReport, StoreError> {
         let _one = self.shared.cutting.lock();
-        self.shared.snapshot(name)
+        self.shared.snapshot(name, live)
     }
 
     /// Statistics of the live store; `limit` entries per top list.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use store_metrics::LiveSamples;
 use wire_prom::api_json::ErrorType;
 
 use super::App;
@@ -49,19 +50,21 @@ pub(crate) async fn clean_tombstones(State(app): State<Arc<App>>, _admin: Admin)
 
 pub(crate) async fn snapshot(State(app): State<Arc<App>>, _admin: Admin, params: Params) -> ApiResult {
     enabled(&app)?;
-    match params.get("skip_head") {
-        "" | "0" | "1" | "t" | "f" | "true" | "false" | "True" | "False" | "TRUE" | "FALSE" | "T" | "F" => {}
+    let live = match params.get("skip_head") {
+        "" | "0" | "f" | "F" | "false" | "False" | "FALSE" => LiveSamples::CutFirst,
+        "1" | "t" | "T" | "true" | "True" | "TRUE" => LiveSamples::LeaveOut,
         text => {
             let cause =
                 format!("unable to parse boolean: strconv.ParseBool: parsing {text:?}: invalid syntax");
             return Err(ApiError::param("skip_head", cause));
         }
-    }
+    };
     let now_ms = app.clock.now_ms();
-    let name = format!("{}-{:016x}", super::time::compact_utc(now_ms), app.random());
+    // Upstream draws 63 bits.
+    let name = format!("{}-{:016x}", super::time::compact_utc(now_ms), app.random() >> 1);
     let store = Arc::clone(&app.store);
     let asked = name.clone();
-    app.compute(move || store.snapshot(&asked)).await?;
+    app.compute(move || store.snapshot(&asked, live)).await?;
     success(|w| {
         w.object(|w| {
             w.key("name");

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
-use vfs::{Publish, Space, Vfs, VfsError, VfsErrorKind, VfsFile};
+use vfs::{DirEntry, Publish, Space, Vfs, VfsError, VfsErrorKind, VfsFile};
+
+use crate::snapshot::SNAPSHOTS_PREFIX;
 
 use super::{BlobError, BlobMeta, BlobStore, BlobUpload, PutMode, check_key};
 
@@ -20,6 +22,8 @@ pub(super) const UPLOADS_DIR: &str = ".uploads";
 pub struct LocalBlobStore {
     vfs: Arc<dyn Vfs>,
     root: PathBuf,
+    /// Where objects of snapshots are: users look for them beside the stores that they are of.
+    snapshots: PathBuf,
     n_uploads: AtomicU64,
     /// Files that were read lately, so that reading a part's blocks does not open it for each.
     open_files: OpenFiles,
@@ -54,6 +58,12 @@ fn blob_error(key: &str, source: VfsError) -> BlobError {
 impl LocalBlobStore {
     /// Opens the store in `root`, which is created if need be, and clears what unfinished uploads left.
     pub fn open(vfs: Arc<dyn Vfs>, root: &Path) -> Result<Self, BlobError> {
+        Self::open_with_snapshots(vfs, root, &root.join(SNAPSHOTS_PREFIX))
+    }
+
+    /// Like [`LocalBlobStore::open`], with the keys below `snapshots/` in a directory of their own, on
+    /// the same file system.
+    pub fn open_with_snapshots(vfs: Arc<dyn Vfs>, root: &Path, snapshots: &Path) -> Result<Self, BlobError> {
         let uploads = root.join(UPLOADS_DIR);
         let failed = |source| blob_error(UPLOADS_DIR, source);
         vfs.create_dir_all(&uploads).map_err(failed)?;
@@ -61,12 +71,22 @@ impl LocalBlobStore {
             vfs.remove(&uploads.join(entry.name)).map_err(failed)?;
         }
         let open_files = OpenFiles::default();
-        Ok(Self { vfs, root: root.to_owned(), n_uploads: AtomicU64::new(0), open_files })
+        let (root, snapshots) = (root.to_owned(), snapshots.to_owned());
+        Ok(Self { vfs, root, snapshots, n_uploads: AtomicU64::new(0), open_files })
     }
 
     fn path(&self, key: &str) -> Result<PathBuf, BlobError> {
         check_key(key)?;
-        Ok(self.root.join(key))
+        Ok(self.place(key))
+    }
+
+    /// Where a key, or a directory of keys, is.
+    fn place(&self, key: &str) -> PathBuf {
+        match key.strip_prefix(SNAPSHOTS_PREFIX) {
+            Some(below) => self.snapshots.join(below),
+            None if format!("{key}/") == SNAPSHOTS_PREFIX => self.snapshots.clone(),
+            None => self.root.join(key),
+        }
     }
 
     /// The path of a key, its directory made.
@@ -104,18 +124,17 @@ impl LocalBlobStore {
         Ok(file)
     }
 
-    fn list_into(
-        &self,
-        dir: &Path,
-        key: &str,
-        prefix: &str,
-        out: &mut Vec<BlobMeta>,
-    ) -> Result<(), BlobError> {
-        let entries = match self.vfs.list_dir(dir) {
+    fn list_into(&self, key: &str, prefix: &str, out: &mut Vec<BlobMeta>) -> Result<(), BlobError> {
+        let mut entries = match self.vfs.list_dir(&self.place(key)) {
             Ok(entries) => entries,
             Err(e) if e.is_not_found() => return Ok(()),
             Err(e) => return Err(blob_error(key, e)),
         };
+        if key.is_empty() {
+            let name = SNAPSHOTS_PREFIX.trim_end_matches('/').to_owned();
+            entries.retain(|entry| entry.name != name);
+            entries.push(DirEntry { name, is_dir: true, len_bytes: 0 });
+        }
         for entry in entries {
             let name = if key.is_empty() { entry.name } else { format!("{key}/{}", entry.name) };
             if name == UPLOADS_DIR {
@@ -124,7 +143,7 @@ impl LocalBlobStore {
             if entry.is_dir {
                 let below = format!("{name}/");
                 if below.starts_with(prefix) || prefix.starts_with(&below) {
-                    self.list_into(&self.root.join(&name), &name, prefix, out)?;
+                    self.list_into(&name, prefix, out)?;
                 }
             } else if name.starts_with(prefix) {
                 out.push(BlobMeta { key: name, len_bytes: entry.len_bytes });
@@ -204,7 +223,7 @@ impl BlobStore for LocalBlobStore {
         if !whole.is_empty() {
             check_key(whole)?;
         }
-        self.list_into(&self.root.join(whole), whole, prefix, &mut out)?;
+        self.list_into(whole, prefix, &mut out)?;
         out.sort();
         Ok(out)
     }

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::TenantId;
-use vfs::{MemVfs, Vfs};
+use vfs::{FaultPlan, FaultVfs, MemVfs, Vfs};
 
 use super::*;
 use crate::catalog::Txn;
@@ -21,7 +21,12 @@ fn open(vfs: &MemVfs) -> StoreDir {
 /// A store of two cuts and one record that is not cut yet.
 fn filled() -> MemVfs {
     let vfs = MemVfs::default();
-    let store = open(&vfs);
+    fill(&vfs);
+    vfs
+}
+
+fn fill(vfs: &MemVfs) {
+    let store = open(vfs);
     for n in 0..3u64 {
         let rows = vec![ToyRow { t_ms: n as i64, value: n }];
         let offset = store.journal.append(&encode_rows(&rows)).unwrap();
@@ -34,8 +39,6 @@ fn filled() -> MemVfs {
             store.catalog.commit(Txn { add, committed: Some(offsets.end), ..Txn::default() }).unwrap();
         }
     }
-    drop(store);
-    vfs
 }
 
 fn verify(vfs: &MemVfs) -> DoctorReport {
@@ -226,11 +229,11 @@ fn an_emptied_segment_is_noticed() {
 fn a_snapshot_opens_as_a_store_and_outlives_the_original() {
     let vfs = filled();
     let store = open(&vfs);
-    let taken = snapshot::take(&*store.blobs, &*store.catalog, "20260101-a").unwrap();
+    let taken = snapshot::take(&*store.blobs, &*store.catalog, "20260101-a", "").unwrap();
     assert_eq!((taken.n_parts, taken.prefix.as_str()), (2, "snapshots/20260101-a/"));
-    assert!(snapshot::take(&*store.blobs, &*store.catalog, "20260101-a").is_err());
+    assert!(snapshot::take(&*store.blobs, &*store.catalog, "20260101-a", "").is_err());
     for bad in ["", ".x", "a/b", "a b"] {
-        assert!(snapshot::take(&*store.blobs, &*store.catalog, bad).is_err(), "{bad:?}");
+        assert!(snapshot::take(&*store.blobs, &*store.catalog, bad, "").is_err(), "{bad:?}");
     }
     let remove = store.catalog.snapshot().parts.iter().map(|p| p.id).collect();
     store.catalog.commit(Txn { remove, ..Txn::default() }).unwrap();
@@ -245,6 +248,63 @@ fn a_snapshot_opens_as_a_store_and_outlives_the_original() {
     assert_eq!(rows.iter().map(|row| row.value).collect::<Vec<_>>(), [0, 1]);
     drop(copy);
     let store = open(&vfs);
-    snapshot::remove(&*store.blobs, "20260101-a").unwrap();
-    assert!(store.blobs.list("snapshots/20260101-a/parts/").unwrap().is_empty());
+    snapshot::remove(&*store.blobs, "20260101-a", "").unwrap();
+    assert!(store.blobs.list("snapshots/20260101-a/").unwrap().is_empty());
+}
+
+/// Whatever operation the power fails in: the snapshot opens whole or is refused, and what is left of it
+/// goes with the next start of the store.
+#[test]
+fn an_interrupted_snapshot_is_refused_and_cleared() {
+    let (mut n_whole, mut n_refused, mut n_cleared) = (0, 0, 0);
+    for at in 0..24 {
+        for seed in 0..4 {
+            let vfs = FaultVfs::new(seed, FaultPlan::default());
+            fill(&vfs);
+            let store = open(&vfs);
+            let power_off_at_change = Some(vfs.n_changes() + at);
+            vfs.set_plan(FaultPlan { power_off_at_change, ..FaultPlan::default() });
+            let taken = snapshot::take(&*store.blobs, &*store.catalog, "s", "folder/");
+            drop(store);
+            let vfs = vfs.crash();
+            let dir = Path::new(DIR).join("snapshots/s/folder");
+            let what = format!("change {at}, seed {seed}, {taken:?}");
+            match super::verify(&shared(&vfs), &dir, &[Arc::new(ToyFamily)]) {
+                Ok(report) => {
+                    assert!(report.is_healthy() && report.n_parts == 2, "{what}: {report:?}");
+                    n_whole += 1;
+                }
+                Err(refused) => {
+                    assert!(taken.is_err(), "{what}: {refused}");
+                    n_refused += u64::from(matches!(refused, StoreDirError::UnfinishedSnapshot { .. }));
+                }
+            }
+            n_cleared += open(&vfs).n_unfinished_snapshots;
+            let is_left = vfs.files().iter().any(|(path, _)| path.starts_with(&dir));
+            let is_whole = super::verify(&shared(&vfs), &dir, &[]).is_ok();
+            assert_eq!(is_left, is_whole, "{what}");
+        }
+    }
+    assert!(n_whole > 3 && n_refused > 10 && n_cleared == n_refused, "{n_whole} {n_refused} {n_cleared}");
+}
+
+#[test]
+fn snapshots_may_lie_beside_the_store() {
+    let vfs = filled();
+    let beside = Path::new("elsewhere");
+    let options = JournalOptions::default;
+    let open = || StoreDir::open_with_snapshots(shared(&vfs), Path::new(DIR), beside, options()).unwrap();
+    let store = open();
+    let taken = snapshot::take(&*store.blobs, &*store.catalog, "s", "").unwrap();
+    assert_eq!((taken.prefix.as_str(), taken.n_parts), ("snapshots/s/", 2));
+    let keys =
+        |prefix: &str| store.blobs.list(prefix).unwrap().into_iter().map(|o| o.key).collect::<Vec<_>>();
+    let all = keys("snapshots/");
+    assert!(all.len() > 3 && keys("").ends_with(&all[all.len() - 1..]), "{all:?}");
+    assert!(!vfs.files().iter().any(|(path, _)| path.starts_with("data/snapshots")));
+    assert!(snapshot::take(&*store.blobs, &*store.catalog, "s", "").is_err(), "the name is taken");
+    let report = super::verify(&shared(&vfs), &beside.join("s"), &[]).unwrap();
+    assert!(report.is_healthy() && report.n_parts == 2, "{report:?}");
+    snapshot::remove(&*store.blobs, "s", "").unwrap();
+    assert!(keys("snapshots/").is_empty());
 }

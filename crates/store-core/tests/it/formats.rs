@@ -181,7 +181,7 @@ fn store_directory_v1() {
     let part = cut_part(&*store.blobs, &tenant, store.journal.incarnation(), offsets, 0, rows()).unwrap();
     let add = part.into_iter().collect();
     store.catalog.commit(Txn { add, committed: Some(offsets.end), ..Txn::default() }).unwrap();
-    store_core::snapshot::take(&*store.blobs, &*store.catalog, "first").unwrap();
+    store_core::snapshot::take(&*store.blobs, &*store.catalog, "first", "").unwrap();
     drop(store);
     written.remove(Path::new("d/reserve")).unwrap();
     check_same_bytes(&written, "store-directory");

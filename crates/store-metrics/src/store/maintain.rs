@@ -10,6 +10,7 @@ use store_core::plan::RetentionPolicy;
 use store_core::{TimeRange, Txn};
 
 use crate::error::StoreError;
+use crate::options::LiveSamples;
 use crate::outcome::{DeleteOutcome, MaintainOutcome, SnapshotReport};
 use crate::part::FAMILY;
 use crate::selector;
@@ -103,12 +104,15 @@ impl Shared {
         self.maintain(&CancelToken::unbounded())
     }
 
-    pub(super) fn snapshot(&self, name: &str) -> Result<SnapshotReport, StoreError> {
+    pub(super) fn snapshot(&self, name: &str, live: LiveSamples) -> Result<SnapshotReport, StoreError> {
         if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
             return Err(StoreError::InvalidName(format!("invalid snapshot name {name:?}")));
         }
-        self.cut()?;
-        let taken = store_core::snapshot::take(&*self.blobs, &*self.catalog, name)
+        if live == LiveSamples::CutFirst {
+            self.cut()?;
+        }
+        let folder = format!("{FAMILY}/");
+        let taken = store_core::snapshot::take(&*self.blobs, &*self.catalog, name, &folder)
             .map_err(|e| StoreError::Storage(e.to_string()))?;
         Ok(SnapshotReport {
             name: name.to_owned(),

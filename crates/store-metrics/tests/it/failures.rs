@@ -2,7 +2,7 @@
 
 use base::{Budget, CancelToken};
 use model::{Labels, Matcher};
-use store_metrics::{AppendError, AppendOptions, StoreError, StoreOptions};
+use store_metrics::{AppendError, AppendOptions, LiveSamples, StoreError, StoreOptions};
 use vfs::{FaultPlan, Vfs};
 
 use crate::bench::{Bench, NOW_MS, labels};
@@ -122,9 +122,9 @@ fn a_snapshot_is_a_store_and_a_store_without_a_catalog_keeps_its_parts() {
     let series = labels(&[("__name__", "m")]);
     let mut bench = Bench::new();
     bench.append(&[(&series, NOW_MS, 1.0)]);
-    bench.store().snapshot("kept").unwrap();
+    bench.store().snapshot("kept", LiveSamples::CutFirst).unwrap();
     let before = bench.read_all();
-    let dir = Bench::dir().join("snapshots/kept");
+    let dir = Bench::dir().join("snapshots/kept/metrics");
     let open_copy = |bench: &Bench| {
         store_metrics::MetricStore::open_dir(
             std::sync::Arc::clone(&bench.disk) as _,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base::{Budget, CancelToken, TenantId};
 use model::histogram::Span;
 use model::{Exemplar, FloatHistogram, HistogramSample, MatchOp, Matcher, Metadata, MetricType};
-use store_metrics::{AppendOptions, BatchId, LabelScope, RejectReason, SampleColumns};
+use store_metrics::{AppendOptions, BatchId, LabelScope, LiveSamples, RejectReason, SampleColumns};
 
 use crate::bench::{Bench, NOW_MS, labels};
 
@@ -248,10 +248,14 @@ fn snapshots_open_as_stores() {
     let mut bench = Bench::new();
     let up = labels(&[("__name__", "up")]);
     bench.append(&[(&up, NOW_MS, 1.0)]);
-    let report = bench.store().snapshot("before").unwrap();
+    let take = |bench: &Bench, name: &str, live| bench.store().snapshot(name, live);
+    let empty = take(&bench, "empty", LiveSamples::LeaveOut).unwrap();
+    assert_eq!((empty.parts, bench.store().stats().cuts), (0, 0), "what is live is left out");
+    let report = take(&bench, "before", LiveSamples::CutFirst).unwrap();
     assert_eq!((report.name.as_str(), report.parts), ("before", 1));
-    assert!(bench.store().snapshot("no/such").is_err());
-    assert!(bench.store().snapshot("before").is_err(), "the name is taken");
+    assert_eq!(report.prefix, "snapshots/before/metrics/");
+    assert!(take(&bench, "no/such", LiveSamples::CutFirst).is_err());
+    assert!(take(&bench, "before", LiveSamples::CutFirst).is_err(), "the name is taken");
     bench.append(&[(&up, NOW_MS + 1, 2.0)]);
     let all = bench.read_all();
     assert_eq!(all[&up].len(), 2);

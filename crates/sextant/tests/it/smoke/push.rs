@@ -102,12 +102,16 @@ fn deletion_and_snapshots() {
     assert_eq!(stored(&sextant, "goes", now), []);
     assert_eq!(stored(&sextant, "stays", now), samples);
 
+    // As upstream's documentation says, and the doctor needs no server to have opened it before.
     let other = tempfile::tempdir().unwrap();
-    std::fs::create_dir(other.path().join("data")).unwrap();
-    let from = scratch.path().join("data/metrics/snapshots").join(&name);
-    let copied =
-        std::process::Command::new("cp").arg("-r").arg(&from).arg(other.path().join("data/metrics")).status();
+    let from = scratch.path().join("data/snapshots").join(&name);
+    let copy = other.path().join("data");
+    let copied = std::process::Command::new("cp").arg("-r").arg(&from).arg(&copy).status();
     assert!(copied.unwrap().success(), "no snapshot at {}", from.display());
+    let doctor = std::process::Command::new(env!("CARGO_BIN_EXE_sextant")).arg("doctor").arg(&copy).output();
+    let doctor = doctor.unwrap();
+    let said = String::from_utf8_lossy(&doctor.stdout);
+    assert!(doctor.status.success() && said.ends_with("healthy\n"), "{doctor:?}");
     let restored = Sextant::start(other.path(), IDLE, &[]);
     assert_eq!(stored(&restored, "goes", now), samples);
     assert_eq!(stored(&restored, "stays", now), samples);
