@@ -6,11 +6,13 @@
 pub mod active;
 pub mod admission;
 pub mod queries;
+pub mod query_log;
 pub mod source;
 pub mod tenants;
 
 pub use active::{ActiveQueries, ActiveQuery};
 pub use admission::{Admission, AdmissionRefused};
 pub use queries::{QueryAnswer, QueryEngine, QueryError, QueryLimits, QueryRequest, QueryTimings};
+pub use query_log::{FinishedQuery, QueryLog, QueryOrigin};
 pub use source::StoreSource;
 pub use tenants::{TenantQueryLimits, TenantShare};

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use base::{Budget, BudgetExceeded, CancelToken, Clock, PerTenant, TenantId};
+use parking_lot::RwLock;
 use ql_promql::ast::Expr;
 use ql_promql::eval::{EvalError, evaluate};
 use ql_promql::parser::{ParseErrors, ParserOptions, parse_expr};
@@ -13,6 +14,7 @@ use store_metrics::MetricStore;
 
 use crate::active::ActiveQueries;
 use crate::admission::{Admission, AdmissionRefused};
+use crate::query_log::{FinishedQuery, QueryLog, QueryOrigin};
 use crate::source::StoreSource;
 use crate::tenants::{TenantQueryLimits, TenantShare, Tenants};
 
@@ -46,6 +48,7 @@ pub struct QueryRequest {
     pub per_step_stats: bool,
     /// Set when the client hangs up.
     pub cancel: CancelToken,
+    pub origin: QueryOrigin,
 }
 
 /// Where the time went, in seconds, as `stats=all` shows it.
@@ -93,6 +96,7 @@ pub struct QueryEngine {
     admission: Admission,
     active: ActiveQueries,
     observer: Option<Observer>,
+    query_log: RwLock<Option<Arc<dyn QueryLog>>>,
 }
 
 /// Told of the timings of every query that was evaluated, with or without success.
@@ -128,6 +132,7 @@ impl QueryEngine {
             admission,
             active,
             observer: None,
+            query_log: RwLock::default(),
         }
     }
 
@@ -152,6 +157,11 @@ impl QueryEngine {
     /// Sets the step of subqueries that give none: the evaluation interval of the configuration.
     pub fn set_no_step_subquery_interval_ms(&self, interval_ms: i64) {
         self.no_step_subquery_interval_ms.store(interval_ms, Ordering::Relaxed);
+    }
+
+    /// Who is told of every evaluated query from now on; `None`: nobody.
+    pub fn set_query_log(&self, log: Option<Arc<dyn QueryLog>>) {
+        *self.query_log.write() = log;
     }
 
     pub fn limits(&self) -> &QueryLimits {
@@ -195,6 +205,21 @@ impl QueryEngine {
 
     /// As [`QueryEngine::run`], for an expression that was parsed before, as rules are.
     pub fn run_parsed(&self, expr: &Expr, request: &QueryRequest) -> Result<QueryAnswer, QueryError> {
+        let mut timings = QueryTimings::default();
+        let outcome = self.evaluate(expr, request, &mut timings);
+        let log = self.query_log.read().clone();
+        if let Some(log) = log {
+            log.log(&FinishedQuery { request, timings, outcome: outcome.as_ref() });
+        }
+        outcome
+    }
+
+    fn evaluate(
+        &self,
+        expr: &Expr,
+        request: &QueryRequest,
+        timings: &mut QueryTimings,
+    ) -> Result<QueryAnswer, QueryError> {
         let started_ns = self.clock.monotonic_ns();
         let timeout = request.timeout.map_or(self.limits.timeout, |asked| asked.min(self.limits.timeout));
         let cancel = request.cancel.with_deadline(Arc::clone(&self.clock), timeout);
@@ -207,9 +232,12 @@ impl QueryEngine {
             cancel.clone(),
         );
         // A tenant's own queue first, so that whoever waits there takes no place from others.
-        let _admitted_by_tenant = share.admission().enter(&cancel)?;
-        let _admitted = self.admission.enter(&cancel)?;
+        let admitted_by_tenant = share.admission().enter(&cancel);
+        let admitted = admitted_by_tenant.and_then(|ours| Ok((ours, self.admission.enter(&cancel)?)));
         let admitted_ns = self.clock.monotonic_ns();
+        timings.queue_s = seconds(started_ns, admitted_ns);
+        timings.total_s = timings.queue_s;
+        let _admitted = admitted?;
 
         let source = StoreSource {
             view: self.store.view(),
@@ -225,21 +253,18 @@ impl QueryEngine {
         };
         let context = EvalContext { cancel, budget, threads: self.limits.threads_per_query };
         let prepared_ns = self.clock.monotonic_ns();
+        timings.preparation_s = seconds(admitted_ns, prepared_ns);
         let no_step_subquery_interval_ms = self.no_step_subquery_interval_ms.load(Ordering::Relaxed);
         let options = EngineOptions { no_step_subquery_interval_ms, ..self.options.clone() };
         let evaluated = evaluate(&options, &params, &source, &context);
         let done_ns = self.clock.monotonic_ns();
-        let timings = QueryTimings {
-            queue_s: seconds(started_ns, admitted_ns),
-            preparation_s: seconds(admitted_ns, prepared_ns),
-            evaluation_s: seconds(prepared_ns, done_ns),
-            total_s: seconds(started_ns, done_ns),
-        };
+        timings.evaluation_s = seconds(prepared_ns, done_ns);
+        timings.total_s = seconds(started_ns, done_ns);
         if let Some(Observer(observer)) = &self.observer {
-            observer(&timings);
+            observer(timings);
         }
         let output = evaluated.map_err(QueryError::Eval)?;
-        Ok(QueryAnswer { output, timings, store_warnings: source.view.warnings() })
+        Ok(QueryAnswer { output, timings: *timings, store_warnings: source.view.warnings() })
     }
 }
 

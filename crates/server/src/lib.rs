@@ -11,6 +11,7 @@ pub mod host;
 pub mod ingest;
 pub mod outbound;
 mod process_metrics;
+pub mod query_log;
 pub mod reload;
 pub mod remote_write;
 pub mod ruling;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Clock, TenantId};
-use engine::QueryEngine;
+use engine::{QueryEngine, QueryOrigin};
 use model::Labels;
 use parking_lot::RwLock;
 use rules::config::{AlertingConfig, RuleFile, RulesGlobal};
@@ -57,7 +57,8 @@ pub struct RulingParts {
 pub struct Ruling {
     pub rules: RuleManager,
     pub notifying: Arc<Notifying>,
-    query: StoreQuery,
+    engine: Arc<QueryEngine>,
+    tenant: TenantId,
     sink: StoreSink,
     hands: ScopedHands,
     clock: Arc<dyn Clock>,
@@ -89,7 +90,8 @@ impl Ruling {
         );
         let ruling = Arc::new(Self {
             rules: RuleManager::new(parts.options),
-            query: StoreQuery { engine: parts.engine, tenant: parts.tenant.clone() },
+            engine: parts.engine,
+            tenant: parts.tenant.clone(),
             sink: StoreSink { ingest: parts.ingest, tenant: parts.tenant, notifying: Arc::clone(&notifying) },
             hands: ScopedHands { threads_max: parts.concurrent_evals_max.max(1) },
             notifying,
@@ -115,7 +117,7 @@ impl Ruling {
     ) -> Result<UpdateReport, ApplyError> {
         let prepared = self.notifying.prepare(alerting)?;
         let report = self.rules.update(files, global, &self.external_url, self.clock.now_ms())?;
-        self.query.engine.set_no_step_subquery_interval_ms(global.evaluation_interval_ms);
+        self.engine.set_no_step_subquery_interval_ms(global.evaluation_interval_ms);
         *self.external_labels.write() = global.external_labels.clone();
         self.notifying.apply(global.external_labels.clone(), alerting, prepared);
         self.changed.notify_one();
@@ -149,12 +151,11 @@ impl Ruling {
         match work {
             DueWork::Evaluate(eval) => {
                 let group = eval.group().key().clone();
-                let equipment = Equipment {
-                    query: &self.query,
-                    sink: &self.sink,
-                    hands: &self.hands,
-                    clock: &*self.clock,
-                };
+                let origin = QueryOrigin::RuleGroup { file: group.file.clone(), name: group.name.clone() };
+                let (engine, tenant) = (Arc::clone(&self.engine), self.tenant.clone());
+                let query = StoreQuery { engine, tenant, origin };
+                let equipment =
+                    Equipment { query: &query, sink: &self.sink, hands: &self.hands, clock: &*self.clock };
                 let report = eval.run(equipment);
                 self.metrics.observe(&report);
                 for (rule, error) in report.failures {

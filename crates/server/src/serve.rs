@@ -25,6 +25,7 @@ use crate::discovery::{DiscoveryMetrics, GroupParser};
 use crate::ingest::{Ingest, Rates};
 use crate::outbound::client::Environment;
 use crate::process_metrics::ProcessMetrics;
+use crate::query_log::QueryLogging;
 use crate::reload::{self, Components, LoadError, Source};
 use crate::remote_write::{QUEUE_BYTES_MAX_DEFAULT, RemoteWriting, RemoteWritingParts};
 use crate::ruling::{Ruling, RulingParts};
@@ -137,6 +138,7 @@ pub struct Running {
     store: Arc<MetricStore>,
     ruling: Arc<Ruling>,
     remote_writing: Arc<RemoteWriting>,
+    query_logging: Arc<QueryLogging>,
     serving: Vec<tokio::task::JoinHandle<()>>,
     upkeep: tokio::task::JoinHandle<()>,
 }
@@ -206,6 +208,7 @@ pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Runni
         },
         &registry,
     );
+    let query_logging = QueryLogging::new(Arc::clone(&engine), Arc::clone(&clock), &registry);
     let notices = Arc::new(Notices::default());
     let (reload_handle, reloader) = reload::channel(source, &registry);
     let app = App::new(AppParts {
@@ -226,6 +229,7 @@ pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Runni
         scraping,
         ruling: Arc::clone(&ruling),
         remote_writing: Arc::clone(&remote_writing),
+        query_logging: Arc::clone(&query_logging),
         clock: Arc::clone(&clock),
         notices,
     };
@@ -261,6 +265,7 @@ pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Runni
         store,
         ruling,
         remote_writing,
+        query_logging,
         serving,
         upkeep,
     })
@@ -428,6 +433,7 @@ impl Running {
         }
         self.ruling.finish().await;
         self.remote_writing.finish().await;
+        self.query_logging.finish().await;
         if let Err(error) = self.upkeep.await {
             tracing::error!(%error, "store upkeep ended badly");
         }

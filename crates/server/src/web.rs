@@ -19,6 +19,7 @@ mod otlp_listener;
 mod ownership;
 mod params;
 mod query_api;
+pub(crate) mod query_stats;
 mod read_api;
 mod reply;
 mod rules_api;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base::{CancelToken, TenantId};
-use engine::{QueryEngine, QueryError as EngineError, QueryRequest, StoreSource};
+use engine::{QueryEngine, QueryError as EngineError, QueryOrigin, QueryRequest, StoreSource};
 use model::{BatchSeries, FloatSample, HistogramSample, Matcher, SeriesBatch};
 use ql_promql::ast::Expr;
 use ql_promql::eval::EvalError;
@@ -25,6 +25,8 @@ use crate::ingest::Ingest;
 pub(super) struct StoreQuery {
     pub(super) engine: Arc<QueryEngine>,
     pub(super) tenant: TenantId,
+    /// The group that asks.
+    pub(super) origin: QueryOrigin,
 }
 
 impl StoreQuery {
@@ -37,6 +39,7 @@ impl StoreQuery {
             lookback_delta_ms: 0,
             per_step_stats: false,
             cancel: CancelToken::unbounded(),
+            origin: self.origin.clone(),
         }
     }
 }

@@ -195,6 +195,7 @@ impl Console<'_> {
             timeout: None,
             lookback_delta_ms: 0,
             per_step_stats: false,
+            origin: engine::QueryOrigin::Internal,
             cancel: self.cancel.clone(),
         };
         let answer = self.app.engine.run(&request).map_err(|error| CallError::new(error.to_string()))?;

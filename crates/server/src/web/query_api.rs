@@ -1,14 +1,17 @@
 //! `/api/v1/query`, `query_range`, `query_exemplars`, `format_query`, `parse_query`.
 
+use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
-use base::CancelToken;
-use engine::{QueryAnswer, QueryRequest};
+use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri, State};
+use base::{CancelToken, gofloat};
+use engine::{QueryAnswer, QueryOrigin, QueryRequest};
+use http::request::Parts;
 use ql_promql::annotations::ANNOTATIONS_SHOWN_MAX;
 use ql_promql::ast::Expr;
-use ql_promql::query::{QueryKind, QueryStats};
+use ql_promql::query::QueryKind;
 use ql_promql::value::{SampleValue, Value};
 use wire_prom::api_json::{self, ErrorType, JsonWriter};
 use wire_prom::api_params::{self, MAX_TIME_MS, MIN_TIME_MS};
@@ -16,19 +19,30 @@ use wire_prom::api_params::{self, MAX_TIME_MS, MIN_TIME_MS};
 use super::App;
 use super::access::Caller;
 use super::params::Params;
+use super::query_stats::write_stats;
 use super::reply::{ApiError, ApiResult, no_content, success, success_with};
 
 /// Points per series a range query may return.
 const POINTS_PER_SERIES_MAX: i64 = 11_000;
 
-pub(crate) async fn query(State(app): State<Arc<App>>, caller: Caller, params: Params) -> ApiResult {
+pub(crate) async fn query(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    asked: Asked,
+    params: Params,
+) -> ApiResult {
     let limit = params.limit()?;
     let t_ms = params.time_or("time", app.clock.now_ms())?;
-    let request = request(&params, caller, QueryKind::Instant { t_ms })?;
+    let request = request(&params, caller, asked, QueryKind::Instant { t_ms })?;
     run(app, request, params, limit).await
 }
 
-pub(crate) async fn query_range(State(app): State<Arc<App>>, caller: Caller, params: Params) -> ApiResult {
+pub(crate) async fn query_range(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    asked: Asked,
+    params: Params,
+) -> ApiResult {
     let limit = params.limit()?;
     let start_ms = params.time("start")?;
     let end_ms = params.time("end")?;
@@ -51,11 +65,11 @@ pub(crate) async fn query_range(State(app): State<Arc<App>>, caller: Caller, par
     }
     // Steps are counted in milliseconds; a finer one would never advance.
     let step_ms = (step_ns / 1_000_000).max(1);
-    let request = request(&params, caller, QueryKind::Range { start_ms, end_ms, step_ms })?;
+    let request = request(&params, caller, asked, QueryKind::Range { start_ms, end_ms, step_ms })?;
     run(app, request, params, limit).await
 }
 
-fn request(params: &Params, caller: Caller, kind: QueryKind) -> Result<QueryRequest, ApiError> {
+fn request(params: &Params, caller: Caller, asked: Asked, kind: QueryKind) -> Result<QueryRequest, ApiError> {
     let timeout = match params.get("timeout") {
         "" => None,
         text => {
@@ -76,7 +90,25 @@ fn request(params: &Params, caller: Caller, kind: QueryKind) -> Result<QueryRequ
         lookback_delta_ms,
         per_step_stats: params.get("stats") == "all",
         cancel: CancelToken::unbounded(),
+        origin: asked.0,
     })
+}
+
+/// The request as the query log shows it.
+pub(crate) struct Asked(QueryOrigin);
+
+impl<S: Send + Sync> FromRequestParts<S> for Asked {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let path = parts.extensions.get::<OriginalUri>().map_or_else(|| parts.uri.path(), |uri| uri.path());
+        Ok(Self(QueryOrigin::Http {
+            client_ip: peer.map_or_else(String::new, |peer| peer.0.ip().to_canonical().to_string()),
+            method: parts.method.to_string(),
+            path: path.to_owned(),
+        }))
+    }
 }
 
 /// Evaluates on a worker; when the client hangs up this future is dropped, which cancels the query.
@@ -127,7 +159,7 @@ fn write_answer(w: &mut JsonWriter, answer: &QueryAnswer, with_stats: bool) {
         write_value(w, &answer.output.value);
         if with_stats {
             w.key("stats");
-            write_stats(w, answer);
+            write_stats(w, &answer.timings, &answer.output.stats, gofloat::format_f);
         }
     });
 }
@@ -162,59 +194,6 @@ fn wire_value(value: &SampleValue) -> api_json::SampleValue<'_> {
         SampleValue::Float(v) => api_json::SampleValue::Float(*v),
         SampleValue::Histogram(h) => api_json::SampleValue::Histogram(h),
     }
-}
-
-fn write_stats(w: &mut JsonWriter, answer: &QueryAnswer) {
-    let timings = answer.timings;
-    let QueryStats {
-        total_queryable_samples,
-        total_queryable_samples_per_step,
-        samples_read,
-        samples_read_per_step,
-        peak_samples,
-    } = &answer.output.stats;
-    w.object(|w| {
-        w.key("timings");
-        w.object(|w| {
-            for (name, seconds) in [
-                ("evalTotalTime", timings.evaluation_s),
-                ("resultSortTime", 0.0),
-                ("queryPreparationTime", timings.preparation_s),
-                ("innerEvalTime", timings.evaluation_s),
-                ("execQueueTime", timings.queue_s),
-                ("execTotalTime", timings.total_s),
-            ] {
-                w.key(name);
-                w.raw(base::gofloat::format_f(seconds).as_bytes());
-            }
-        });
-        w.key("samples");
-        w.object(|w| {
-            write_steps(w, "totalQueryableSamplesPerStep", total_queryable_samples_per_step);
-            w.key("totalQueryableSamples");
-            w.int(*total_queryable_samples);
-            write_steps(w, "samplesReadPerStep", samples_read_per_step);
-            w.key("samplesRead");
-            w.int(*samples_read);
-            w.key("peakSamples");
-            w.int(i64::try_from(*peak_samples).unwrap_or(i64::MAX));
-        });
-    });
-}
-
-fn write_steps(w: &mut JsonWriter, name: &str, steps: &[(i64, i64)]) {
-    if steps.is_empty() {
-        return;
-    }
-    w.key(name);
-    w.array(|w| {
-        for (t_ms, n_samples) in steps {
-            w.array(|w| {
-                w.seconds(*t_ms);
-                w.int(*n_samples);
-            });
-        }
-    });
 }
 
 pub(crate) async fn format_query(State(app): State<Arc<App>>, params: Params) -> ApiResult {

@@ -4,6 +4,7 @@ mod access;
 mod mixin;
 mod pages;
 pub(crate) mod push;
+mod query_log;
 
 use std::time::Duration;
 
