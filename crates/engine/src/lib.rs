@@ -7,6 +7,7 @@ pub mod active;
 pub mod admission;
 pub mod queries;
 pub mod query_log;
+pub mod remote;
 pub mod source;
 pub mod tenants;
 
@@ -14,5 +15,6 @@ pub use active::{ActiveQueries, ActiveQuery};
 pub use admission::{Admission, AdmissionRefused};
 pub use queries::{QueryAnswer, QueryEngine, QueryError, QueryLimits, QueryRequest, QueryTimings};
 pub use query_log::{FinishedQuery, QueryLog, QueryOrigin};
+pub use remote::{JoinedSource, Remote};
 pub use source::StoreSource;
 pub use tenants::{TenantQueryLimits, TenantShare};

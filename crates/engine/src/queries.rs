@@ -15,6 +15,7 @@ use store_metrics::MetricStore;
 use crate::active::ActiveQueries;
 use crate::admission::{Admission, AdmissionRefused};
 use crate::query_log::{FinishedQuery, QueryLog, QueryOrigin};
+use crate::remote::{JoinedSource, Remote};
 use crate::source::StoreSource;
 use crate::tenants::{TenantQueryLimits, TenantShare, Tenants};
 
@@ -65,7 +66,7 @@ pub struct QueryTimings {
 pub struct QueryAnswer {
     pub output: QueryOutput,
     pub timings: QueryTimings,
-    /// What the store could not read: the answer is incomplete.
+    /// What the store or a remote could not read: the answer is incomplete.
     pub store_warnings: Vec<String>,
 }
 
@@ -97,6 +98,8 @@ pub struct QueryEngine {
     active: ActiveQueries,
     observer: Option<Observer>,
     query_log: RwLock<Option<Arc<dyn QueryLog>>>,
+    /// Of one tenant: remotes know none.
+    remotes: RwLock<(TenantId, Arc<[Remote]>)>,
 }
 
 /// Told of the timings of every query that was evaluated, with or without success.
@@ -133,6 +136,7 @@ impl QueryEngine {
             active,
             observer: None,
             query_log: RwLock::default(),
+            remotes: RwLock::new((TenantId::anonymous(), Arc::from([]))),
         }
     }
 
@@ -162,6 +166,30 @@ impl QueryEngine {
     /// Who is told of every evaluated query from now on; `None`: nobody.
     pub fn set_query_log(&self, log: Option<Arc<dyn QueryLog>>) {
         *self.query_log.write() = log;
+    }
+
+    /// Which servers the queries of this tenant read besides the store, from the next query on.
+    pub fn set_remotes(&self, tenant: TenantId, remotes: Vec<Remote>) {
+        *self.remotes.write() = (tenant, remotes.into());
+    }
+
+    fn remotes_of(&self, tenant: &TenantId) -> Arc<[Remote]> {
+        let remotes = self.remotes.read();
+        if remotes.0 == *tenant { Arc::clone(&remotes.1) } else { Arc::from([]) }
+    }
+
+    /// Whether this tenant's queries read other servers.
+    pub fn has_remotes(&self, tenant: &TenantId) -> bool {
+        !self.remotes_of(tenant).is_empty()
+    }
+
+    /// The store as it is now and the remotes, for reads that are no queries.
+    pub fn joined_source(&self, local: StoreSource) -> JoinedSource {
+        let remotes = self.remotes_of(&local.tenant);
+        // Without remotes nobody asks for the oldest sample, which takes a walk over the catalog.
+        let oldest_local_ms = if remotes.is_empty() { None } else { self.store.stats().min_time_ms };
+        let (budget, cancel) = (local.budget.clone(), local.cancel.clone());
+        JoinedSource::new(Arc::new(local), remotes, oldest_local_ms, budget, cancel)
     }
 
     pub fn limits(&self) -> &QueryLimits {
@@ -239,12 +267,13 @@ impl QueryEngine {
         timings.total_s = timings.queue_s;
         let _admitted = admitted?;
 
-        let source = StoreSource {
-            view: self.store.view(),
+        let view = self.store.view();
+        let mut source = self.joined_source(StoreSource {
+            view: view.clone(),
             tenant: request.tenant.clone(),
             budget: budget.clone(),
             cancel: cancel.clone(),
-        };
+        });
         let params = QueryParams {
             expr,
             kind: request.kind,
@@ -256,7 +285,12 @@ impl QueryEngine {
         timings.preparation_s = seconds(admitted_ns, prepared_ns);
         let no_step_subquery_interval_ms = self.no_step_subquery_interval_ms.load(Ordering::Relaxed);
         let options = EngineOptions { no_step_subquery_interval_ms, ..self.options.clone() };
-        let evaluated = evaluate(&options, &params, &source, &context);
+        let mut evaluated = evaluate(&options, &params, &source, &context);
+        // Each try leaves at least one remote more alone.
+        while source.is_torn() && context.cancel.check().is_ok() {
+            source = source.without_failed();
+            evaluated = evaluate(&options, &params, &source, &context);
+        }
         let done_ns = self.clock.monotonic_ns();
         timings.evaluation_s = seconds(prepared_ns, done_ns);
         timings.total_s = seconds(started_ns, done_ns);
@@ -264,7 +298,8 @@ impl QueryEngine {
             observer(timings);
         }
         let output = evaluated.map_err(QueryError::Eval)?;
-        Ok(QueryAnswer { output, timings: *timings, store_warnings: source.view.warnings() })
+        let store_warnings = view.warnings().into_iter().chain(source.warnings()).collect();
+        Ok(QueryAnswer { output, timings: *timings, store_warnings })
     }
 }
 

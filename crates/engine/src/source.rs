@@ -7,7 +7,7 @@ use ql_promql::source::{SelectRequest, SeriesBuffer, SeriesSet, SeriesSource, So
 use store_metrics::{MetricsView, SampleColumns, SelectedSeries, StoreError};
 
 /// One tenant's series in one view of the store.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct StoreSource {
     pub view: MetricsView,
     pub tenant: TenantId,

@@ -13,6 +13,7 @@ pub mod outbound;
 mod process_metrics;
 pub mod query_log;
 pub mod reload;
+pub mod remote_read;
 pub mod remote_write;
 pub mod ruling;
 pub mod scraping;

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::discovery::expand;
 use crate::outbound::client::Environment;
 use crate::query_log::QueryLogging;
+use crate::remote_read::RemoteReading;
 use crate::remote_write::RemoteWriting;
 use crate::ruling::Ruling;
 use crate::scraping::Scraping;
@@ -95,6 +96,7 @@ pub struct Components {
     pub scraping: Arc<Scraping>,
     pub ruling: Arc<Ruling>,
     pub remote_writing: Arc<RemoteWriting>,
+    pub remote_reading: RemoteReading,
     pub query_logging: Arc<QueryLogging>,
     pub clock: Arc<dyn Clock>,
     pub notices: Arc<Notices>,
@@ -234,12 +236,14 @@ impl Reloader {
         let jobs: Vec<_> = config.scrape_configs.iter().cloned().map(Arc::new).collect();
         let prepared = to.scraping.prepare(&jobs).map_err(|e| refused(&e))?;
         let remotes = to.remote_writing.prepare(config).map_err(|e| refused(&e))?;
+        let read_remotes = to.remote_reading.prepare(config).map_err(|e| refused(&e))?;
         let query_log = QueryLogging::prepare(&config.global.query_log_file).map_err(|e| refused(&e))?;
         to.ruling
             .apply(&loaded.rule_files, &config.rules_global(), &config.alerting)
             .map_err(|e| refused(&e))?;
         to.scraping.apply(prepared, &config.global.external_labels);
         to.remote_writing.apply(remotes);
+        to.remote_reading.apply(read_remotes);
         to.query_logging.apply(query_log);
         *self.shared.loaded.write() = Some(loaded);
         Ok(())

@@ -27,6 +27,7 @@ use crate::outbound::client::Environment;
 use crate::process_metrics::ProcessMetrics;
 use crate::query_log::QueryLogging;
 use crate::reload::{self, Components, LoadError, Source};
+use crate::remote_read::{RemoteReading, RemoteReadingParts};
 use crate::remote_write::{QUEUE_BYTES_MAX_DEFAULT, RemoteWriting, RemoteWritingParts};
 use crate::ruling::{Ruling, RulingParts};
 use crate::scraping::{Scraping, ScrapingParts};
@@ -208,6 +209,13 @@ pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Runni
         },
         &registry,
     );
+    let reading_parts = RemoteReadingParts {
+        engine: Arc::clone(&engine),
+        clock: Arc::clone(&clock),
+        environment: options.environment.clone(),
+        tenant: TenantId::anonymous(),
+    };
+    let remote_reading = RemoteReading::new(reading_parts, &registry);
     let query_logging = QueryLogging::new(Arc::clone(&engine), Arc::clone(&clock), &registry);
     let notices = Arc::new(Notices::default());
     let (reload_handle, reloader) = reload::channel(source, &registry);
@@ -229,6 +237,7 @@ pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Runni
         scraping,
         ruling: Arc::clone(&ruling),
         remote_writing: Arc::clone(&remote_writing),
+        remote_reading,
         query_logging: Arc::clone(&query_logging),
         clock: Arc::clone(&clock),
         notices,

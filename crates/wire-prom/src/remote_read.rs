@@ -1,18 +1,22 @@
-//! Remote read: requests to queries, series to `SAMPLES` answers or frames of XOR chunks.
+//! Remote read, both ends: requests to queries, series to `SAMPLES` answers or frames of XOR chunks, and
+//! back.
 
 use model::Matcher;
 use thiserror::Error;
 use wire_core::ProtoError;
 
+mod answer;
 mod bits;
 mod chunk;
 mod frame;
+mod read_chunk;
 mod request;
 mod response;
 
+pub use answer::{AnswerError, ReadSink, decode_frame, decode_samples};
 pub use chunk::{ChunkEncoding, EncodedChunk, encode_chunks};
-pub use frame::{FrameWriter, SERIES_FRAME_BYTES_MAX};
-pub use request::decode_request;
+pub use frame::{FrameReader, FrameWriter, SERIES_FRAME_BYTES_MAX};
+pub use request::{decode_request, encode_request};
 pub use response::{QueryResultWriter, SamplesResponse};
 
 /// One query of a request. Times are inclusive.

@@ -73,7 +73,7 @@ impl WireHistogram {
 
     /// The histogram as it is stored: checked, and reduced to a schema that is stored.
     pub(crate) fn into_stored(self) -> Result<FloatHistogram, HistogramError> {
-        let mut float = match self.counts {
+        let float = match self.counts {
             Counts::Integer(h) => {
                 h.validate()?;
                 h.into_float()
@@ -83,14 +83,17 @@ impl WireHistogram {
                 h
             }
         };
-        let is_exponential = is_known_schema(float.schema) && !is_custom_buckets_schema(float.schema);
-        if is_exponential && float.schema > SCHEMA_STORED_MAX {
-            float
-                .reduce_resolution(SCHEMA_STORED_MAX)
-                .map_err(|_| HistogramError::InvalidSchema(float.schema))?;
-        }
-        Ok(float)
+        reduced(float)
     }
+}
+
+/// The histogram in a schema that is stored.
+pub(crate) fn reduced(mut h: FloatHistogram) -> Result<FloatHistogram, HistogramError> {
+    let is_exponential = is_known_schema(h.schema) && !is_custom_buckets_schema(h.schema);
+    if is_exponential && h.schema > SCHEMA_STORED_MAX {
+        h.reduce_resolution(SCHEMA_STORED_MAX).map_err(|_| HistogramError::InvalidSchema(h.schema))?;
+    }
+    Ok(h)
 }
 
 fn decode_hint(v: u64) -> CounterResetHint {

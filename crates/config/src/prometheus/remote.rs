@@ -80,6 +80,8 @@ pub struct RemoteReadConfig {
     pub http: HttpClientConfig,
     pub required_matchers: BTreeMap<String, String>,
     pub filter_external_labels: bool,
+    /// The entry with defaults filled and secrets hidden; also what the default name is made from.
+    pub yaml: String,
 }
 
 pub(super) fn remote_write(remote: &Record) -> RemoteWriteConfig {
@@ -138,5 +140,6 @@ pub(super) fn remote_read(remote: &Record) -> RemoteReadConfig {
         http: client::http_client(remote),
         required_matchers: remote.str_map("required_matchers"),
         filter_external_labels: remote.bool("filter_external_labels"),
+        yaml: encode::to_yaml(remote),
     }
 }

@@ -141,9 +141,14 @@ impl HttpClient {
             .map_err(|_| ClientError::Timeout)?
     }
 
-    async fn send_unhurried(&self, request: Outgoing, body_bytes_max: usize) -> Result<Answer, ClientError> {
+    /// As [`HttpClient::send`], for whoever reads the body piece by piece and minds the time.
+    pub async fn open(&self, request: Outgoing) -> Result<Response<Incoming>, ClientError> {
         self.settings.tls.check_files()?;
-        let response = self.follow(request).await?;
+        self.follow(request).await
+    }
+
+    async fn send_unhurried(&self, request: Outgoing, body_bytes_max: usize) -> Result<Answer, ClientError> {
+        let response = self.open(request).await?;
         let (parts, body) = response.into_parts();
         let body = read_limited(body, body_bytes_max).await?;
         Ok(Answer { status: parts.status, headers: parts.headers, body })

@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::Response;
 use base::CancelToken;
-use engine::{StoreSource, TenantShare};
+use engine::{JoinedSource, StoreSource, TenantShare};
 use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use model::{Labels, MatchOp, Matcher};
@@ -63,6 +63,8 @@ pub(crate) async fn read(State(app): State<Arc<App>>, caller: Caller, body: Byte
     let (share, budget) = app.engine.share_of(&caller.tenant, "remote read");
     let source =
         StoreSource { view: app.store.view(), tenant: caller.tenant, budget, cancel: cancel.clone() };
+    // As upstream, what remotes hold is handed on too.
+    let source = app.engine.joined_source(source);
     let reader =
         Reader { source, _share: share, external, samples_max: app.settings.remote_read_samples_max };
     let content_type = HeaderValue::from_static(request.response_type.content_type());
@@ -71,6 +73,7 @@ pub(crate) async fn read(State(app): State<Arc<App>>, caller: Caller, body: Byte
             let _hang_up = CancelOnDrop(cancel);
             let work = move || {
                 let answer = reader.samples(&request);
+                reader.log_warnings();
                 drop(place);
                 answer
             };
@@ -91,6 +94,7 @@ pub(crate) async fn read(State(app): State<Arc<App>>, caller: Caller, body: Byte
                 if let Err(failure) = reader.stream(&request, frame_bytes, &sender) {
                     tracing::warn!(error = failure.message, "a streamed remote read ended early");
                 }
+                reader.log_warnings();
                 drop(place);
             });
             let hang_up = CancelOnDrop(cancel);
@@ -106,7 +110,7 @@ pub(crate) async fn read(State(app): State<Arc<App>>, caller: Caller, body: Byte
 }
 
 struct Reader {
-    source: StoreSource,
+    source: JoinedSource,
     /// Held while the source charges to it.
     _share: TenantShare,
     external: Labels,
@@ -123,6 +127,13 @@ impl Reader {
             with_start_timestamps: false,
         };
         self.source.select(&request)
+    }
+
+    /// The protocol has no place for them.
+    fn log_warnings(&self) {
+        for warning in self.source.warnings() {
+            tracing::warn!(warning, "a remote read was answered without one of our own remotes");
+        }
     }
 
     /// External labels are not stored, so asking for one by its value asks for its absence.

@@ -1,13 +1,15 @@
 //! `/api/v1/labels`, `label/<name>/values`, `series`, `metadata`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use base::CancelToken;
+use base::{CancelToken, TenantId};
+use engine::{QueryEngine, StoreSource};
 use model::{Matcher, Metadata};
-use store_metrics::{LabelScope, MetricsView};
+use ql_promql::source::SourceError;
+use store_metrics::{LabelScope, MetricsView, SeriesAnswer, StoreError};
 
 use wire_prom::negotiate::EscapingScheme;
 
@@ -47,14 +49,21 @@ fn warnings(truncated: bool, view: &MetricsView) -> Vec<String> {
     view.warnings().into_iter().chain(cut_off).collect()
 }
 
+/// As [`warnings`], for labels, of which remotes are not asked. The words are upstream's.
+fn label_warnings(app: &App, tenant: &TenantId, truncated: bool, view: &MetricsView) -> Vec<String> {
+    let not_asked = app.engine.has_remotes(tenant).then(|| "not implemented".to_owned());
+    not_asked.into_iter().chain(warnings(truncated, view)).collect()
+}
+
 pub(crate) async fn labels(State(app): State<Arc<App>>, caller: Caller, params: Params) -> ApiResult {
     let scope = scope(&params)?;
     let view = app.store.view();
     let seen = view.clone();
+    let tenant = caller.tenant.clone();
     let answer = app.compute(move || view.label_names(&caller.tenant, &scope.as_ref())).await?;
     success_with(
         |w| w.array(|w| answer.values.iter().for_each(|v| w.string(v))),
-        &warnings(answer.truncated, &seen),
+        &label_warnings(&app, &tenant, answer.truncated, &seen),
         &[],
     )
 }
@@ -73,10 +82,11 @@ pub(crate) async fn label_values(
     let scope = scope(&params)?;
     let view = app.store.view();
     let seen = view.clone();
+    let tenant = caller.tenant.clone();
     let answer = app.compute(move || view.label_values(&caller.tenant, &name, &scope.as_ref())).await?;
     success_with(
         |w| w.array(|w| answer.values.iter().for_each(|v| w.string(v))),
-        &warnings(answer.truncated, &seen),
+        &label_warnings(&app, &tenant, answer.truncated, &seen),
         &[],
     )
 }
@@ -95,12 +105,48 @@ pub(crate) async fn series(State(app): State<Arc<App>>, caller: Caller, params: 
     let (_share, budget) = app.engine.share_of(&caller.tenant, "series");
     let cancel = CancelToken::unbounded();
     let _hang_up = CancelOnDrop(cancel.clone());
-    let answer = app.compute(move || view.series(&caller.tenant, &scope.as_ref(), &budget, &cancel)).await?;
-    success_with(
-        |w| w.array(|w| answer.series.iter().for_each(|l| w.labels(l))),
-        &warnings(answer.truncated, &seen),
-        &[],
-    )
+    let local = StoreSource { view: view.clone(), tenant: caller.tenant, budget, cancel };
+    let engine = Arc::clone(&app.engine);
+    let (answer, from_remotes) = app.compute(move || joined_series(&engine, &local, &scope)).await?;
+    let warnings: Vec<String> = from_remotes.into_iter().chain(warnings(answer.truncated, &seen)).collect();
+    success_with(|w| w.array(|w| answer.series.iter().for_each(|l| w.labels(l))), &warnings, &[])
+}
+
+/// The series of the store and of the remotes, and what the remotes that failed said.
+fn joined_series(
+    engine: &QueryEngine,
+    local: &StoreSource,
+    scope: &Scope,
+) -> Result<(SeriesAnswer, Vec<String>), StoreError> {
+    let StoreSource { view, tenant, budget, cancel } = local;
+    let mut answer = view.series(tenant, &scope.as_ref(), budget, cancel)?;
+    if !engine.has_remotes(tenant) {
+        return Ok((answer, Vec::new()));
+    }
+    let mut joined = engine.joined_source(local.clone());
+    let mut found = BTreeSet::new();
+    loop {
+        for matchers in &scope.selectors {
+            let labels = joined.remote_labels(matchers, scope.start_ms, scope.end_ms);
+            found.extend(labels.map_err(|error| match error {
+                SourceError::Budget(refused) => StoreError::Budget(refused),
+                SourceError::Cancelled(cancelled) => StoreError::Cancelled(cancelled),
+                SourceError::Storage(text) => StoreError::Storage(text),
+            })?);
+        }
+        if !joined.is_torn() {
+            break;
+        }
+        joined = joined.without_failed();
+        found.clear();
+    }
+    found.extend(std::mem::take(&mut answer.series));
+    answer.series = found.into_iter().collect();
+    if scope.limit > 0 && answer.series.len() > scope.limit {
+        answer.series.truncate(scope.limit);
+        answer.truncated = true;
+    }
+    Ok((answer, joined.warnings()))
 }
 
 /// Metadata that scraped targets expose, joined with what remote writers sent.

@@ -3,4 +3,6 @@
 #[cfg(test)]
 mod otlp;
 #[cfg(test)]
+mod remote_read;
+#[cfg(test)]
 mod remote_write;

@@ -5,6 +5,7 @@ mod mixin;
 mod pages;
 pub(crate) mod push;
 mod query_log;
+mod remote_read;
 
 use std::time::Duration;
 

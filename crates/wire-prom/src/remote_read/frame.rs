@@ -1,9 +1,9 @@
 //! Frames of `prometheus.ChunkedReadResponse`: a length, a checksum, a message.
 
 use model::Labels;
-use wire_core::ProtoWriter;
+use wire_core::{ProtoError, ProtoReader, ProtoWriter};
 
-use super::EncodedChunk;
+use super::{AnswerError, EncodedChunk};
 use crate::remote_write::labels_v1;
 
 /// What a frame holds at most unless one chunk alone is larger; upstream's default.
@@ -67,5 +67,56 @@ impl FrameWriter {
         *out = length.finish();
         out.extend_from_slice(&crc32c::crc32c(w.as_bytes()).to_be_bytes());
         out.extend_from_slice(w.as_bytes());
+    }
+}
+
+/// Cuts a stream into the messages of its frames.
+#[derive(Debug)]
+pub struct FrameReader {
+    frame_bytes_max: usize,
+    buffer: Vec<u8>,
+    /// Where in the buffer the next frame begins.
+    from: usize,
+}
+
+impl FrameReader {
+    pub fn new(frame_bytes_max: usize) -> Self {
+        Self { frame_bytes_max, buffer: Vec::new(), from: 0 }
+    }
+
+    /// Adds what has arrived.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.drain(..self.from);
+        self.from = 0;
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Bytes that wait for the rest of their frame.
+    pub fn buffered_bytes(&self) -> usize {
+        self.buffer.len() - self.from
+    }
+
+    /// The next message, or `None` until more has arrived.
+    pub fn next_message(&mut self) -> Result<Option<&[u8]>, AnswerError> {
+        let rest = &self.buffer[self.from..];
+        let mut reader = ProtoReader::new(rest);
+        let length = match reader.varint() {
+            Ok(length) => length,
+            Err(ProtoError::Truncated) => return Ok(None),
+            Err(error) => return Err(AnswerError::Proto(error)),
+        };
+        let limit = self.frame_bytes_max;
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if length > limit {
+            return Err(AnswerError::FrameTooLarge { limit, bytes: length });
+        }
+        let Some((checksum, behind)) = reader.rest().split_first_chunk::<4>() else { return Ok(None) };
+        let Some(message) = behind.get(..length) else { return Ok(None) };
+        if crc32c::crc32c(message) != u32::from_be_bytes(*checksum) {
+            return Err(AnswerError::Checksum);
+        }
+        let begins = self.buffer.len() - behind.len();
+        self.from = begins + length;
+        Ok(Some(&self.buffer[begins..self.from]))
     }
 }

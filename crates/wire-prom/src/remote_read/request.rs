@@ -1,7 +1,7 @@
 //! `prometheus.ReadRequest`.
 
 use model::{MatchOp, Matcher};
-use wire_core::{ProtoError, ProtoReader};
+use wire_core::{ProtoError, ProtoReader, ProtoWriter};
 
 use super::{ReadError, ReadHints, ReadQuery, ReadRequest, ReadResponseType};
 
@@ -90,4 +90,47 @@ fn decode_hints(mut reader: ProtoReader<'_>) -> Result<ReadHints, ProtoError> {
         }
     }
     Ok(hints)
+}
+
+/// A request that asks all queries and takes the answers in this order of preference.
+pub fn encode_request(queries: &[ReadQuery], accepted: &[ReadResponseType]) -> Vec<u8> {
+    let mut w = ProtoWriter::new();
+    for query in queries {
+        w.message_field(1, |w| {
+            w.i64_field(1, query.start_ms);
+            w.i64_field(2, query.end_ms);
+            for matcher in &query.matchers {
+                w.message_field(3, |w| {
+                    let op = match matcher.op {
+                        MatchOp::Equal => 0,
+                        MatchOp::NotEqual => 1,
+                        MatchOp::Regex => 2,
+                        MatchOp::NotRegex => 3,
+                    };
+                    w.u64_field(1, op);
+                    w.str_field(2, &matcher.name);
+                    w.str_field(3, &matcher.value);
+                });
+            }
+            if let Some(hints) = &query.hints {
+                w.message_field(4, |w| encode_hints(w, hints));
+            }
+        });
+    }
+    let number = |response_type: &ReadResponseType| match response_type {
+        ReadResponseType::Samples => 0,
+        ReadResponseType::StreamedXorChunks => 1,
+    };
+    w.packed_u64(2, accepted.iter().map(number));
+    w.finish()
+}
+
+fn encode_hints(w: &mut ProtoWriter, hints: &ReadHints) {
+    w.i64_field(1, hints.step_ms);
+    w.str_field(2, &hints.func);
+    w.i64_field(3, hints.start_ms);
+    w.i64_field(4, hints.end_ms);
+    hints.grouping.iter().for_each(|label| w.bytes_element(5, label.as_bytes()));
+    w.u64_field(6, u64::from(hints.by));
+    w.i64_field(7, hints.range_ms);
 }

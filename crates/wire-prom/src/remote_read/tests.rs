@@ -6,6 +6,7 @@ use wire_core::{ProtoReader, ProtoWriter};
 use super::*;
 use crate::api_json::SampleValue;
 
+mod answers;
 mod decode;
 
 use decode::{Decoded, decode_chunk};
@@ -18,6 +19,10 @@ fn check(samples: &[(i64, Decoded)]) -> usize {
         samples.iter().map(|(t, v)| format!("{t} {}", v.shown())).collect()
     };
     assert_eq!(shown(&decoded), shown(samples));
+    for (chunk, naive) in chunks.iter().map(|chunk| (chunk, decode_chunk(chunk))) {
+        let read = answers::read(chunk.encoding as u64, &chunk.data).unwrap();
+        assert_eq!(shown(&read), shown(&naive));
+    }
     for chunk in &chunks {
         let own = decode_chunk(chunk);
         assert_eq!((own[0].0, own[own.len() - 1].0), (chunk.min_time_ms, chunk.max_time_ms));
