@@ -7,6 +7,7 @@
 
 pub mod client;
 mod connect;
+pub mod connections;
 mod oauth2;
 mod proxy;
 mod tls;

@@ -111,7 +111,7 @@ pub enum ServeError {
     Store { path: String, cause: store_metrics::StoreError },
     #[error(transparent)]
     Config(#[from] LoadError),
-    #[error("cannot listen on {address}: {cause}")]
+    #[error("cannot listen on {address}: {cause}{}", listen_hint(cause))]
     Listen { address: String, cause: std::io::Error },
     #[error("cannot use TLS on {address}: {cause}")]
     Tls { address: String, cause: ServerTlsError },
@@ -124,6 +124,16 @@ pub enum ServeError {
     Accounts(#[from] AccountsError),
     #[error("{0}")]
     Component(String),
+}
+
+/// What whoever reads the error can do.
+fn listen_hint(cause: &std::io::Error) -> &'static str {
+    match cause.kind() {
+        std::io::ErrorKind::AddrInUse => "; stop the program that has it, or choose another address",
+        std::io::ErrorKind::InvalidInput => ", expected HOST:PORT as in 127.0.0.1:9090",
+        std::io::ErrorKind::PermissionDenied => "; ports below 1024 need the capability CAP_NET_BIND_SERVICE",
+        _ => "",
+    }
 }
 
 /// A server that is up.

@@ -20,6 +20,7 @@ use scrape::cycle::CycleOptions;
 use server::delta_streams::{ConversionOptions, OtlpDeltas};
 use server::host::HostOptions;
 use server::outbound::client::Environment;
+use server::outbound::connections::Connections;
 use server::serve::{ListenerOptions, ServeOptions, start};
 use server::web::access::Tenancy;
 use server::web::{BuildInfo, ConsoleSettings, StatusFacts, WebSettings};
@@ -27,6 +28,8 @@ use store_core::journal::JournalOptions;
 use store_metrics::{Limits, RetentionOptions, StoreOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use wire_prom::remote_write::WriteMessage;
+
+use crate::open_files;
 
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -213,6 +216,7 @@ pub(crate) fn fail(message: &str) -> ExitCode {
 /// Runs until a signal or a request ends the server.
 pub(crate) fn run(settings: Settings, moot_flags: &[&str]) -> ExitCode {
     start_logging(&settings);
+    open_files::raise();
     for warning in &settings.warnings {
         tracing::warn!(warning, "configuration");
     }
@@ -236,6 +240,9 @@ pub(crate) fn run(settings: Settings, moot_flags: &[&str]) -> ExitCode {
 async fn serve(settings: Settings) -> Result<(), String> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let options = serve_options(&settings, &*clock)?;
+    let scheme = |listener: &ListenerOptions| if listener.web.tls.is_some() { "https" } else { "http" };
+    let schemes: Vec<_> = options.listeners.iter().map(scheme).collect();
+    let prefix = options.web.route_prefix.clone();
     let running = start(options, clock).await.map_err(|e| e.to_string())?;
     for address in &running.addresses {
         tracing::info!(%address, "listening");
@@ -256,6 +263,9 @@ async fn serve(settings: Settings) -> Result<(), String> {
         took_ms = recovery.took_ms,
         "server is ready to receive web requests"
     );
+    for (scheme, address) in schemes.iter().zip(&running.addresses) {
+        tracing::info!(url = format!("{scheme}://{address}{prefix}/"), "look here");
+    }
     if recovery.torn_bytes > 0 {
         tracing::warn!(
             bytes = recovery.torn_bytes,
@@ -411,7 +421,7 @@ fn serve_options(settings: &Settings, clock: &dyn Clock) -> Result<ServeOptions,
         host: settings.host_collector.as_ref().map(host_options),
         auto_reload: settings.auto_reload,
         flush_deadline: settings.flush_deadline,
-        environment: Environment { var: Arc::new(|name| std::env::var_os(name)?.into_string().ok()) },
+        environment: environment(),
     })
 }
 
@@ -425,6 +435,12 @@ fn otlp_deltas(settings: &Settings, process: &Budget, memory: u64) -> OtlpDeltas
             budget: process.child("OTLP deltas", memory / 8),
         }),
     }
+}
+
+/// The variables of this process, and connections within the files it may open.
+pub(crate) fn environment() -> Environment {
+    let var = Arc::new(|name: &str| std::env::var_os(name)?.into_string().ok());
+    Environment { var, connections: Connections::within(open_files::limit()) }
 }
 
 fn read_web_config(path: &Path) -> Result<WebConfig, String> {

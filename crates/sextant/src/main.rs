@@ -4,6 +4,7 @@ mod check;
 mod doctor;
 mod features;
 mod launch;
+mod open_files;
 mod output;
 mod prometheus;
 mod query;

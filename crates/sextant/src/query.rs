@@ -4,14 +4,13 @@ mod chart;
 mod table;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Clock as _, SystemClock};
 use clap::{Args, Subcommand, ValueEnum};
 use http::Uri;
 use serde_json::Value;
-use server::outbound::client::{Environment, HttpClient, Outgoing};
+use server::outbound::client::{HttpClient, Outgoing};
 use wire_core::http_config::{Authorization, BasicAuth, HttpClientConfig, Secret, SecretSource};
 use wire_prom::api_params;
 
@@ -143,7 +142,7 @@ fn send(args: &Promql, when: &When) -> Result<Value, String> {
         let value = http::HeaderValue::from_str(tenant).map_err(|e| format!("--tenant: {e}"))?;
         request.headers.insert("x-scope-orgid", value);
     }
-    let environment = Environment { var: Arc::new(|name| std::env::var_os(name)?.into_string().ok()) };
+    let environment = launch::environment();
     let client = HttpClient::new(client_config(args)?, &environment, None).map_err(|e| e.to_string())?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;

@@ -6,6 +6,7 @@ use store_metrics::MetricStore;
 use super::*;
 use crate::ingest::Rates;
 use crate::outbound::client::Environment;
+use crate::outbound::connections::Connections;
 use crate::remote_write::{RemoteWriting, RemoteWritingParts};
 use crate::telemetry::Registry;
 
@@ -49,7 +50,7 @@ fn ingest(dir: &Path, clock: &Arc<dyn Clock>) -> Arc<Ingest> {
     let parts = RemoteWritingParts {
         clock: Arc::clone(clock),
         data_dir: dir.to_owned(),
-        environment: Environment { var: Arc::new(|_| None) },
+        environment: Environment { var: Arc::new(|_| None), connections: Connections::within(1024) },
         flush_deadline: Duration::ZERO,
         tenant: TenantId::anonymous(),
         queue_bytes_max: 1 << 20,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use bytes::{Bytes, BytesMut};
-use http::header::{AUTHORIZATION, HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION};
+use http::header::{AUTHORIZATION, CONNECTION, HeaderName, HeaderValue, LOCATION, PROXY_AUTHORIZATION};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use wire_core::http_config::{Authorization, BasicAuth, HttpClientConfig, ProxyConfig, SecretSource};
 
 use super::connect::{ConnectSettings, Connector, proxy_credentials};
+use super::connections::Connections;
 use super::oauth2::TokenSource;
 use super::proxy::{ProxyRules, parse_no_proxy, parse_proxy_url};
 use super::tls::{ClientTls, TlsSetupError};
@@ -36,6 +37,8 @@ pub type EnvironmentLookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 pub struct Environment {
     /// Reads an environment variable.
     pub var: EnvironmentLookup,
+    /// Shared by all clients of the process.
+    pub connections: Connections,
 }
 
 impl fmt::Debug for Environment {
@@ -119,8 +122,13 @@ impl HttpClient {
         for (name, values) in &config.proxy.connect_headers {
             connect_header_lines.extend(values.iter().map(|value| format!("{name}: {}", value.expose())));
         }
-        let settings =
-            Arc::new(ConnectSettings { tls, proxy: proxy.clone(), connect_header_lines, unix_socket });
+        let settings = Arc::new(ConnectSettings {
+            tls,
+            proxy: proxy.clone(),
+            connect_header_lines,
+            unix_socket,
+            connections: environment.connections.clone(),
+        });
         let pool = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
@@ -209,6 +217,9 @@ impl HttpClient {
             && let Some(credentials) = self.proxy.proxy_for(uri).and_then(proxy_credentials)
         {
             insert(request.headers_mut(), PROXY_AUTHORIZATION, &format!("Basic {credentials}"))?;
+        }
+        if self.settings.connections.are_crowded() {
+            request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         self.pool.request(request).await.map_err(|error| ClientError::Transport(innermost(&error)))
     }
@@ -342,7 +353,7 @@ mod tests {
 
     #[tokio::test]
     async fn tls_files_that_are_missing_fail_requests_and_not_the_client() {
-        let environment = Environment { var: Arc::new(|_| None) };
+        let environment = Environment { var: Arc::new(|_| None), connections: Connections::within(1024) };
         let mut config = HttpClientConfig::default();
         config.tls.ca = PemSource::File("/nowhere/ca.crt".to_owned());
         let client = HttpClient::new(config.clone(), &environment, None).unwrap();

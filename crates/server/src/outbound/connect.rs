@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::connections::{Connections, OpenConnection};
 use super::proxy::ProxyRules;
 use super::tls::ClientTls;
 
@@ -29,6 +30,7 @@ pub(super) struct ConnectSettings {
     pub(super) connect_header_lines: Vec<String>,
     /// Set when every connection goes to this socket, whatever the URL's host is.
     pub(super) unix_socket: Option<String>,
+    pub(super) connections: Connections,
 }
 
 /// The connector handed to the pool.
@@ -87,13 +89,17 @@ impl ConnectSettings {
 
     async fn finish(&self, io: Box<dyn Io>, host: &str, secure: bool, proxied: bool) -> io::Result<Stream> {
         if !secure {
-            return Ok(Stream { io, http2: false, proxied });
+            return Ok(self.counted(io, false, proxied));
         }
         let config = self.tls.client_config().map_err(io::Error::other)?;
         let name = self.tls.server_name(host).map_err(io::Error::other)?;
         let tls = tokio_rustls::TlsConnector::from(config).connect(name, io).await?;
         let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-        Ok(Stream { io: Box::new(tls), http2, proxied })
+        Ok(self.counted(Box::new(tls), http2, proxied))
+    }
+
+    fn counted(&self, io: Box<dyn Io>, http2: bool, proxied: bool) -> Stream {
+        Stream { io, http2, proxied, _open: self.connections.open() }
     }
 
     async fn open_tunnel(&self, io: &mut Box<dyn Io>, proxy: &Uri, host: &str, port: u16) -> io::Result<()> {
@@ -201,6 +207,7 @@ pub(super) struct Stream {
     http2: bool,
     /// Requests on it use the absolute form, since a proxy reads them.
     proxied: bool,
+    _open: OpenConnection,
 }
 
 impl Connection for Stream {

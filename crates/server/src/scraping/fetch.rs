@@ -28,6 +28,8 @@ const TIMEOUT_HEADER: HeaderName = HeaderName::from_static("x-prometheus-scrape-
 pub(super) struct Page {
     pub(super) body: Bytes,
     pub(super) content_type: String,
+    /// The body is still gzip; it has to be unpacked by this time of [`Clock::monotonic_ns`].
+    packed_until_ns: Option<u64>,
 }
 
 /// Why there is none; `body_too_large` is told apart because a series says so.
@@ -112,20 +114,17 @@ impl Fetcher {
         }
         let header = |name| answer.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("");
         let content_type = header(CONTENT_TYPE).to_owned();
-        let body = match header(CONTENT_ENCODING) {
-            "gzip" => self.unpack(answer.body, deadline_ns).await?,
-            _ => answer.body,
-        };
-        Ok(Page { body, content_type })
+        let packed_until_ns = (header(CONTENT_ENCODING) == "gzip").then_some(deadline_ns);
+        Ok(Page { body: answer.body, content_type, packed_until_ns })
     }
 
-    /// On a blocking thread: a few kilobytes can unpack for seconds.
-    async fn unpack(&self, packed: Bytes, deadline_ns: u64) -> Result<Bytes, FetchFailure> {
-        let (budget, clock, bytes_max) = (self.budget.clone(), Arc::clone(&self.clock), self.body_bytes_max);
-        let unpacking = tokio::task::spawn_blocking(move || {
-            gunzip(&packed, &Bounds { bytes_max, budget: &budget, clock: &*clock, deadline_ns })
-        });
-        unpacking.await.map_err(|panic| FetchFailure::new(panic.to_string()))?
+    /// Blocks: a few kilobytes can unpack for seconds.
+    pub(super) fn unpack(&self, page: Page) -> Result<Page, FetchFailure> {
+        let Some(deadline_ns) = page.packed_until_ns else { return Ok(page) };
+        let (budget, clock) = (&self.budget, &*self.clock);
+        let bounds = Bounds { bytes_max: self.body_bytes_max, budget, clock, deadline_ns };
+        let body = gunzip(&page.body, &bounds)?;
+        Ok(Page { body, packed_until_ns: None, ..page })
     }
 
     fn socket_client(&self, path: &str) -> Result<Arc<HttpClient>, FetchFailure> {

@@ -64,6 +64,8 @@ struct State {
     shared: Arc<PoolShared>,
     loops: BTreeMap<u64, Arc<TargetLoop>>,
     groups: Arc<Vec<TargetGroup>>,
+    /// More targets than connections that may be kept: said once.
+    crowded: bool,
 }
 
 /// What the API shows of a pool.
@@ -98,8 +100,13 @@ impl Pool {
         scheduler: Arc<Scheduler>,
     ) -> Arc<Self> {
         let shared = PoolShared::new(&config, fetcher);
-        let state =
-            State { pool: TargetPool::new(config), shared, loops: BTreeMap::new(), groups: Arc::default() };
+        let state = State {
+            pool: TargetPool::new(config),
+            shared,
+            loops: BTreeMap::new(),
+            groups: Arc::default(),
+            crowded: false,
+        };
         let pool = Arc::new(Self { around, scheduler, state: Mutex::new(state), feed: Mutex::new(None) });
         pool.follow_discovery();
         pool
@@ -135,12 +142,13 @@ impl Pool {
                 self.start_target(&mut state, target, predecessor);
             }
             for (hash, gone) in old {
-                gone.stop();
-                if !state.loops.contains_key(&hash) {
-                    tokio::spawn(gone.end_series(Arc::clone(&self.around)));
+                if state.loops.contains_key(&hash) {
+                    gone.stop();
+                } else {
+                    self.scheduler.end(gone);
                 }
             }
-            self.publish(&state);
+            self.publish(&mut state);
         }
         self.follow_discovery();
     }
@@ -152,8 +160,7 @@ impl Pool {
         }
         let mut state = self.state.lock();
         for (_, gone) in std::mem::take(&mut state.loops) {
-            gone.stop();
-            tokio::spawn(gone.end_series(Arc::clone(&self.around)));
+            self.scheduler.end(gone);
         }
         let name = state.pool.config().job_name.clone();
         self.around.metrics.pool_targets.remove(&[&name]);
@@ -200,14 +207,13 @@ impl Pool {
         state.groups = groups;
         for hash in change.stopped {
             if let Some(gone) = state.loops.remove(&hash) {
-                gone.stop();
-                tokio::spawn(gone.end_series(Arc::clone(&self.around)));
+                self.scheduler.end(gone);
             }
         }
         for target in change.started {
             self.start_target(&mut state, target, None);
         }
-        self.publish(&state);
+        self.publish(&mut state);
         let took_ns = self.around.clock.monotonic_ns().saturating_sub(started_ns);
         let job = state.pool.config().job_name.as_str();
         self.around.metrics.sync_length.with(&[job]).observe(took_ns as f64 / 1e9);
@@ -233,7 +239,7 @@ impl Pool {
         state.loops.insert(hash, target_loop);
     }
 
-    fn publish(&self, state: &State) {
+    fn publish(&self, state: &mut State) {
         let metrics = &self.around.metrics;
         let config = state.pool.config();
         metrics.pool_targets.with(&[&config.job_name]).set(state.pool.n_active() as f64);
@@ -243,6 +249,18 @@ impl Pool {
             metrics.pool_exceeded_target_limit.inc();
         }
         *state.shared.limit_error.write() = limit_error;
+        let connections_kept_max = self.around.environment.connections.kept_max();
+        let crowded = state.pool.n_active() > connections_kept_max;
+        if crowded && !state.crowded {
+            tracing::warn!(
+                pool = config.job_name,
+                targets = state.pool.n_active(),
+                connections_kept_max,
+                "more targets than connections that may be kept open, so that scrapes open them anew; \
+                 raise the limit of open files (ulimit -n, or LimitNOFILE= of the unit)"
+            );
+        }
+        state.crowded = crowded;
     }
 
     pub(super) fn view(&self) -> PoolView {

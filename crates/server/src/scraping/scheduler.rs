@@ -1,4 +1,5 @@
-//! Who is due when: one heap for all targets, one task that waits for its top.
+//! Who is due when: one heap for all targets, those that end included, and one task that waits for its
+//! top.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -8,13 +9,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use scrape::schedule::first_delay_ms;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::Surroundings;
 use super::target_loop::TargetLoop;
 
-/// Scrapes in flight at once. A scrape that must wait for a place is late, not lost.
-const IN_FLIGHT_MAX: usize = 4096;
+/// Scrapes that are parsed and stored at once. They wait for the disk together, and more of them would
+/// only be threads that queries lack.
+const STORING_MAX: usize = 32;
 
 /// The longest sleep, so that a clock that jumps is noticed.
 const SLEEP_MAX_MS: i64 = 1000;
@@ -23,7 +25,14 @@ struct Due {
     at_ms: i64,
     /// Breaks ties, so that the heap's order is total.
     order: u64,
-    target: Weak<TargetLoop>,
+    what: What,
+}
+
+enum What {
+    /// A target that is gone by then falls out of the heap.
+    Scrape(Weak<TargetLoop>),
+    /// The series of a target that is gone end, at this time.
+    End { target: Arc<TargetLoop>, stale_ms: i64 },
 }
 
 impl PartialEq for Due {
@@ -48,6 +57,7 @@ pub(super) struct Scheduler {
     heap: Mutex<BinaryHeap<Reverse<Due>>>,
     earlier: Notify,
     places: Arc<Semaphore>,
+    storing: Arc<Semaphore>,
     order: AtomicU64,
     offset_seed: AtomicU64,
 }
@@ -55,10 +65,11 @@ pub(super) struct Scheduler {
 impl Scheduler {
     pub(super) fn start(around: Arc<Surroundings>) -> Arc<Self> {
         let scheduler = Arc::new(Self {
+            places: Arc::new(Semaphore::new(around.environment.connections.in_flight_max())),
+            storing: Arc::new(Semaphore::new(STORING_MAX)),
             around,
             heap: Mutex::default(),
             earlier: Notify::new(),
-            places: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
             order: AtomicU64::new(0),
             offset_seed: AtomicU64::new(0),
         });
@@ -78,20 +89,38 @@ impl Scheduler {
         let now_ns = now_ms.saturating_mul(1_000_000);
         let delay_ms = first_delay_ms(target.target().hash, seed, target.target().interval_ms, now_ns);
         target.start_ticks(now_ms + delay_ms);
-        self.push(now_ms + delay_ms, Arc::downgrade(target));
+        self.push(now_ms + delay_ms, What::Scrape(Arc::downgrade(target)));
         self.earlier.notify_one();
     }
 
-    fn push(&self, at_ms: i64, target: Weak<TargetLoop>) {
+    /// Ends a target: no further scrape begins. Its series end not at once, since it may only have moved,
+    /// but when two more scrapes would have happened, at the time of the first of them.
+    pub(super) fn end(&self, target: Arc<TargetLoop>) {
+        target.stop();
+        let stale_ms = target.next_due_ms(self.around.clock.now_ms());
+        let interval_ms = target.target().interval_ms;
+        let at_ms = stale_ms.saturating_add(interval_ms).saturating_add(interval_ms / 10);
+        self.push(at_ms, What::End { target, stale_ms });
+    }
+
+    fn push(&self, at_ms: i64, what: What) {
         let order = self.order.fetch_add(1, Ordering::Relaxed);
-        self.heap.lock().push(Reverse(Due { at_ms, order, target }));
+        self.heap.lock().push(Reverse(Due { at_ms, order, what }));
     }
 
     async fn run(&self) {
         loop {
             let now_ms = self.around.clock.now_ms();
-            for target in self.take_due(now_ms) {
-                self.begin(&target, now_ms);
+            while let Some(what) = self.take_due(now_ms) {
+                // Who waits for a place waits in the heap, not in a task of its own.
+                let place = tokio::select! {
+                    place = Arc::clone(&self.places).acquire_owned() => place,
+                    () = self.around.shutdown.begun() => return,
+                };
+                match what {
+                    What::Scrape(target) => self.begin(target, place),
+                    What::End { target, stale_ms } => self.end_series(target, stale_ms, place),
+                }
             }
             let next_ms = self.heap.lock().peek().map_or(SLEEP_MAX_MS, |Reverse(due)| due.at_ms - now_ms);
             let pause_ms = next_ms.clamp(0, SLEEP_MAX_MS).unsigned_abs();
@@ -103,28 +132,39 @@ impl Scheduler {
         }
     }
 
-    /// Targets whose time has come; those that are gone fall out of the heap here.
-    fn take_due(&self, now_ms: i64) -> Vec<Arc<TargetLoop>> {
+    /// What came due first.
+    fn take_due(&self, now_ms: i64) -> Option<What> {
         let mut heap = self.heap.lock();
-        let mut due = Vec::new();
-        while heap.peek().is_some_and(|Reverse(top)| top.at_ms <= now_ms) {
-            let Some(Reverse(top)) = heap.pop() else { break };
-            due.extend(top.target.upgrade().filter(|target| !target.is_stopped()));
-        }
-        due
+        let is_due = heap.peek().is_some_and(|Reverse(top)| top.at_ms <= now_ms);
+        if is_due { heap.pop().map(|Reverse(due)| due.what) } else { None }
     }
 
-    fn begin(&self, target: &Arc<TargetLoop>, now_ms: i64) {
-        self.push(target.next_due_ms(now_ms), Arc::downgrade(target));
-        if !target.try_begin() {
+    fn begin(&self, target: Weak<TargetLoop>, place: Place) {
+        let Some(running) = target.upgrade().filter(|running| !running.is_stopped()) else { return };
+        let now_ms = self.around.clock.now_ms();
+        self.push(running.next_due_ms(now_ms), What::Scrape(target));
+        let Some(turn) = running.try_begin() else {
             self.around.metrics.skipped.inc();
             return;
-        }
-        let (target, around, places) =
-            (Arc::clone(target), Arc::clone(&self.around), Arc::clone(&self.places));
+        };
+        let (around, storing) = (Arc::clone(&self.around), Arc::clone(&self.storing));
         tokio::spawn(async move {
-            let _place = places.acquire().await;
-            target.scrape(&around).await;
+            let _place = place;
+            let fetched = turn.fetch(&around).await;
+            let _storing = storing.acquire().await;
+            turn.store(fetched, around).await;
+        });
+    }
+
+    fn end_series(&self, target: Arc<TargetLoop>, stale_ms: i64, place: Place) {
+        let (around, storing) = (Arc::clone(&self.around), Arc::clone(&self.storing));
+        tokio::spawn(async move {
+            let _place = place;
+            let _storing = storing.acquire().await;
+            target.end_series(stale_ms, around).await;
         });
     }
 }
+
+/// One of the scrapes in flight; the semaphore is never closed.
+type Place = Result<OwnedSemaphorePermit, AcquireError>;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use scrape::cycle::{Fetched, ScrapeCycle, ScrapeFailure, Scraped};
@@ -100,9 +99,10 @@ impl TargetLoop {
         self.stopped.store(true, Ordering::Release);
     }
 
-    /// False while the last scrape still runs.
-    pub(super) fn try_begin(&self) -> bool {
-        !self.in_flight.swap(true, Ordering::AcqRel)
+    /// `None` while the last scrape still runs.
+    pub(super) fn try_begin(self: &Arc<Self>) -> Option<Turn> {
+        let began = !self.in_flight.swap(true, Ordering::AcqRel);
+        began.then(|| Turn(Arc::clone(self)))
     }
 
     /// Runs with the cycle locked; used to inherit state and to list metadata.
@@ -110,36 +110,16 @@ impl TargetLoop {
         run(&mut self.cycle.lock())
     }
 
-    pub(super) async fn scrape(self: Arc<Self>, around: &Arc<Surroundings>) {
-        let now_ms = around.clock.now_ms();
-        let t_ms = self.ticks.lock().stamp(now_ms);
-        let started_ns = around.clock.monotonic_ns();
-        let last_ms = self.status.lock().last_scrape_ms;
-        if last_ms > 0 {
-            let interval = base::duration::format_ms(self.target.interval_ms);
-            around.metrics.interval.with(&[&interval]).observe((now_ms - last_ms) as f64 / 1000.0);
-        }
-        let fetched = match self.shared.limit_error() {
-            Some(error) => Err(FetchFailure { error, body_too_large: false }),
-            None => self.shared.fetcher().fetch(&self.target).await,
-        };
-        let worker = Arc::clone(&self);
-        let surroundings = Arc::clone(around);
-        let store = move || worker.store(&surroundings, &fetched, t_ms, started_ns);
-        if let Err(panic) = tokio::task::spawn_blocking(store).await {
-            tracing::error!(target = %self.target.url, %panic, "a scrape ended in a panic");
-        }
-        self.in_flight.store(false, Ordering::Release);
-    }
-
-    /// Parses and appends; runs on a blocking thread, since the append waits for the disk.
-    fn store(&self, around: &Surroundings, fetched: &Result<Page, FetchFailure>, t_ms: i64, started_ns: u64) {
+    /// Unpacks, parses and appends.
+    fn store(&self, around: &Surroundings, fetched: FetchedPage) {
+        let FetchedPage { page, t_ms, started_ns } = fetched;
         let seconds = || around.clock.monotonic_ns().saturating_sub(started_ns) as f64 / 1e9;
+        let page = page.and_then(|page| self.shared.fetcher().unpack(page));
         let mut cycle = self.cycle.lock();
         if self.is_stopped() {
             return;
         }
-        let input = match fetched {
+        let input = match &page {
             Ok(page) => Fetched::Body { body: &page.body, content_type: &page.content_type },
             Err(failure) => Fetched::Failed { error: &failure.error, body_too_large: failure.body_too_large },
         };
@@ -183,17 +163,8 @@ impl TargetLoop {
         }
     }
 
-    /// Ends the series of a target that is gone: not at once, since it may only have moved, but when
-    /// two more scrapes would have happened, at the time of the first of them.
-    pub(super) async fn end_series(self: Arc<Self>, around: Arc<Surroundings>) {
-        let interval_ms = self.target.interval_ms;
-        let now_ms = around.clock.now_ms();
-        let stale_ms = self.next_due_ms(now_ms);
-        let wait_ms = (stale_ms - now_ms) + interval_ms + interval_ms / 10;
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(wait_ms.max(0).unsigned_abs())) => {}
-            () = around.shutdown.begun() => return,
-        }
+    /// Ends the series of a target that is gone.
+    pub(super) async fn end_series(self: Arc<Self>, stale_ms: i64, around: Arc<Surroundings>) {
         let append = move || {
             let batch = self.cycle.lock().end(stale_ms);
             // A series that has newer samples lives on elsewhere and must not be ended.
@@ -205,6 +176,51 @@ impl TargetLoop {
         if let Err(panic) = tokio::task::spawn_blocking(append).await {
             tracing::error!(%panic, "writing staleness markers ended in a panic");
         }
+    }
+}
+
+/// The right to one scrape; the next may begin when this is dropped, whatever became of it.
+pub(super) struct Turn(Arc<TargetLoop>);
+
+/// What came of a request, and when.
+pub(super) struct FetchedPage {
+    page: Result<Page, FetchFailure>,
+    t_ms: i64,
+    started_ns: u64,
+}
+
+impl Turn {
+    pub(super) async fn fetch(&self, around: &Surroundings) -> FetchedPage {
+        let target = &self.0;
+        let now_ms = around.clock.now_ms();
+        let t_ms = target.ticks.lock().stamp(now_ms);
+        let started_ns = around.clock.monotonic_ns();
+        let last_ms = target.status.lock().last_scrape_ms;
+        if last_ms > 0 {
+            let interval = base::duration::format_ms(target.target.interval_ms);
+            around.metrics.interval.with(&[&interval]).observe((now_ms - last_ms) as f64 / 1000.0);
+        }
+        let page = match target.shared.limit_error() {
+            Some(error) => Err(FetchFailure { error, body_too_large: false }),
+            None => target.shared.fetcher().fetch(&target.target).await,
+        };
+        FetchedPage { page, t_ms, started_ns }
+    }
+
+    /// On a blocking thread, since unpacking a few kilobytes can take seconds and the append waits for
+    /// the disk.
+    pub(super) async fn store(&self, fetched: FetchedPage, around: Arc<Surroundings>) {
+        let worker = Arc::clone(&self.0);
+        let store = move || worker.store(&around, fetched);
+        if let Err(panic) = tokio::task::spawn_blocking(store).await {
+            tracing::error!(target = %self.0.target.url, %panic, "a scrape ended in a panic");
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.in_flight.store(false, Ordering::Release);
     }
 }
 

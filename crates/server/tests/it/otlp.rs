@@ -16,6 +16,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use server::delta_streams::{ConversionOptions, OtlpDeltas};
 use server::outbound::client::Environment;
+use server::outbound::connections::Connections;
 use server::serve::{ListenerOptions, Running, ServeOptions, start};
 use server::web::{BuildInfo, StatusFacts, WebSettings};
 use wire_core::compression::compress;
@@ -105,7 +106,7 @@ fn options(dir: &Path, enable_otlp_receiver: bool, otlp_deltas: OtlpDeltas) -> S
         host: None,
         auto_reload: None,
         flush_deadline: Duration::ZERO,
-        environment: Environment { var: Arc::new(|_| None) },
+        environment: Environment { var: Arc::new(|_| None), connections: Connections::within(1024) },
     }
 }
 

@@ -17,6 +17,7 @@ use http::{HeaderMap, StatusCode};
 use model::{BatchSeries, FloatSample, Labels, Metadata, MetricType, SeriesBatch};
 use parking_lot::Mutex;
 use server::outbound::client::Environment;
+use server::outbound::connections::Connections;
 use server::remote_write::{RemoteWriting, RemoteWritingParts};
 use server::telemetry::Registry;
 use tokio::net::TcpListener;
@@ -118,7 +119,7 @@ impl Sending {
         let parts = RemoteWritingParts {
             clock: Arc::new(SystemClock::new()),
             data_dir: data_dir.to_owned(),
-            environment: Environment { var: Arc::new(|_| None) },
+            environment: Environment { var: Arc::new(|_| None), connections: Connections::within(1024) },
             flush_deadline: PATIENCE,
             tenant: TenantId::anonymous(),
             queue_bytes_max: 1 << 20,
