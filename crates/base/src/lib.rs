@@ -8,6 +8,7 @@ pub mod clock;
 pub mod duration;
 pub mod gofloat;
 pub mod rng;
+pub mod shards;
 pub mod tenant;
 
 pub use budget::{Budget, BudgetExceeded, Charge};
@@ -15,4 +16,5 @@ pub use bytesize::ByteSize;
 pub use cancel::{CancelToken, Cancelled};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use rng::Rng;
+pub use shards::{SHARDS, ShardRange, ShardSet};
 pub use tenant::{PerTenant, TenantId};

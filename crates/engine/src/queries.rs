@@ -189,7 +189,7 @@ impl QueryEngine {
         // Without remotes nobody asks for the oldest sample, which takes a walk over the catalog.
         let oldest_local_ms = if remotes.is_empty() { None } else { self.store.stats().min_time_ms };
         let (budget, cancel) = (local.budget.clone(), local.cancel.clone());
-        JoinedSource::new(Arc::new(local), remotes, oldest_local_ms, budget, cancel)
+        JoinedSource::new(local.tenant.clone(), Arc::new(local), remotes, oldest_local_ms, budget, cancel)
     }
 
     pub fn limits(&self) -> &QueryLimits {

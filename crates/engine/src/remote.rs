@@ -6,8 +6,8 @@ mod join;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use base::{Budget, BudgetExceeded, CancelToken, Cancelled, Charge};
-use model::{Labels, MatchOp, Matcher};
+use base::{Budget, BudgetExceeded, CancelToken, Cancelled, Charge, TenantId};
+use model::{Labels, MatchOp, Matcher, SeriesId, shard_of};
 use parking_lot::Mutex;
 use ql_promql::source::{SelectRequest, SeriesBuffer, SeriesSet, SeriesSource, SourceError};
 
@@ -129,6 +129,7 @@ struct Standing {
 
 /// The store's series and the remotes', for one query.
 pub struct JoinedSource {
+    tenant: TenantId,
     local: Arc<dyn SeriesSource>,
     remotes: Arc<[Remote]>,
     oldest_local_ms: Option<i64>,
@@ -146,6 +147,7 @@ impl Debug for JoinedSource {
 impl JoinedSource {
     /// `oldest_local_ms` is the time of the store's first sample; without one there is none.
     pub fn new(
+        tenant: TenantId,
         local: Arc<dyn SeriesSource>,
         remotes: Arc<[Remote]>,
         oldest_local_ms: Option<i64>,
@@ -153,7 +155,7 @@ impl JoinedSource {
         cancel: CancelToken,
     ) -> Self {
         let standings = Mutex::new(vec![Standing::default(); remotes.len()]);
-        Self { local, remotes, oldest_local_ms, budget, cancel, standings }
+        Self { tenant, local, remotes, oldest_local_ms, budget, cancel, standings }
     }
 
     /// What the remotes that failed said.
@@ -244,7 +246,13 @@ impl SeriesSource for JoinedSource {
         let times = (request.start_ms, request.end_ms);
         let pending = self.begin(request.matchers, times, "");
         let local = self.local.select(request)?;
-        let (series, charges) = self.wait(pending)?;
+        let (mut series, charges) = self.wait(pending)?;
+        // Remotes know no shards: each place keeps of their answer what is its own.
+        if !request.shards.is_all() {
+            let is_ours =
+                |labels: &Labels| request.shards.contains(shard_of(SeriesId::of(&self.tenant, labels)));
+            series.retain(|series| is_ours(&series.labels));
+        }
         if series.is_empty() {
             return Ok(local);
         }

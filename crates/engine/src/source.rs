@@ -4,7 +4,7 @@
 use base::{Budget, CancelToken, TenantId};
 use model::Labels;
 use ql_promql::source::{SelectRequest, SeriesBuffer, SeriesSet, SeriesSource, SourceError};
-use store_metrics::{MetricsView, SampleColumns, SelectedSeries, StoreError};
+use store_metrics::{MetricsView, SampleColumns, SelectScope, SelectedSeries, StoreError};
 
 /// One tenant's series in one view of the store.
 #[derive(Debug, Clone)]
@@ -17,14 +17,13 @@ pub struct StoreSource {
 
 impl SeriesSource for StoreSource {
     fn select(&self, request: &SelectRequest<'_>) -> Result<Box<dyn SeriesSet>, SourceError> {
-        let selected = self.view.select(
-            &self.tenant,
-            request.matchers,
-            request.start_ms,
-            request.end_ms,
-            &self.budget,
-            &self.cancel,
-        );
+        let scope = SelectScope {
+            matchers: request.matchers,
+            start_ms: request.start_ms,
+            end_ms: request.end_ms,
+            shards: request.shards,
+        };
+        let selected = self.view.select_in(&self.tenant, &scope, &self.budget, &self.cancel);
         selected.map(|series| Box::new(StoreSeries(series)) as Box<dyn SeriesSet>).map_err(source_error)
     }
 }

@@ -4,9 +4,6 @@ use base::TenantId;
 
 use crate::labels::Labels;
 
-/// The number of virtual shards, fixed for ever: the map from shard to node is data.
-pub const SHARDS: u16 = 1024;
-
 /// Names one series everywhere: xxh3-128 of the tenant id, a zero byte, and the label encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SeriesId(pub u128);
@@ -21,7 +18,7 @@ impl SeriesId {
     }
 }
 
-/// The virtual shard of a series: the top ten bits of its fingerprint.
+/// The virtual shard of a series, of [`base::SHARDS`]: the top ten bits of its fingerprint.
 pub fn shard_of(id: SeriesId) -> u16 {
     (id.0 >> 118) as u16
 }
@@ -32,15 +29,18 @@ mod tests {
 
     #[test]
     fn fingerprints_and_shards_never_change() {
-        let labels = Labels::from_pairs([("__name__", "up"), ("job", "node")]);
-        let id = SeriesId::of(&TenantId::anonymous(), &labels);
-        assert_eq!(format!("{:032x}", id.0), VECTOR_HEX);
-        assert_eq!(shard_of(id), VECTOR_SHARD);
-        let other = SeriesId::of(&TenantId::new("b").unwrap(), &labels);
-        assert_ne!(id, other);
-        assert!(shard_of(other) < SHARDS);
+        // The test vectors of docs/formats/metrics-part.md.
+        let check = |tenant: &str, pairs: &[(&str, &str)], fingerprint: &str, shard: u16| {
+            let labels = Labels::from_pairs(pairs.iter().copied());
+            let id = SeriesId::of(&TenantId::new(tenant).unwrap(), &labels);
+            assert_eq!((format!("{:032x}", id.0).as_str(), shard_of(id)), (fingerprint, shard));
+            assert!(shard < base::SHARDS);
+        };
+        let up = [("__name__", "up"), ("job", "node")];
+        check("anonymous", &up, "909e207b168fff7852de9009a68f41f1", 578);
+        check("b", &up, "f4c2b0ec656741abfabe881ec48e4709", 979);
+        check("anonymous", &[], "e8356058b922afe5285de6f3901dd898", 928);
+        let long = "x".repeat(300);
+        check("anonymous", &[("__name__", "up"), ("path", &long)], "bc584d2b0bdcfffccf6f701540c87c57", 753);
     }
-
-    const VECTOR_HEX: &str = "909e207b168fff7852de9009a68f41f1";
-    const VECTOR_SHARD: u16 = 578;
 }

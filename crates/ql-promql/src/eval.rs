@@ -31,6 +31,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use base::ShardSet;
 use model::is_stale_nan;
 
 pub use error::EvalError;
@@ -73,6 +74,7 @@ pub fn evaluate(
         options,
         context,
         source,
+        shards: &ShardSet::ALL,
         lookback_ms,
         annotations: Annotations::new(),
         held: HeldSamples::new(options.samples_max),

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use base::{BudgetExceeded, Cancelled};
+use base::{BudgetExceeded, Cancelled, ShardSet};
 use model::{FloatHistogram, Labels, Matcher};
 
 /// What one selector needs.
@@ -19,6 +19,8 @@ pub struct SelectRequest<'a> {
     pub end_ms: i64,
     /// Whether start timestamps will be read.
     pub with_start_timestamps: bool,
+    /// Only series of these virtual shards ([`model::shard_of`]).
+    pub shards: &'a ShardSet,
 }
 
 /// The decoded samples of one series within the requested time, ascending, without duplicates.

@@ -18,6 +18,7 @@ pub mod maintain;
 pub mod part;
 pub mod part_family;
 pub mod plan;
+pub mod shard_map;
 pub mod snapshot;
 pub mod store_dir;
 pub mod sweep;
@@ -28,7 +29,8 @@ pub use catalog::{Catalog, CatalogError, CatalogSnapshot, LocalCatalog, Tombston
 pub use journal::{Journal, JournalError, JournalOptions, LocalJournal, Offset, RecoveryReport, SyncMode};
 pub use part::{
     BlockRef, CorruptPart, OffsetRange, PartError, PartHeader, PartId, PartMeta, PartReader, PartStats,
-    PartWriter, ShardRange, TimeRange,
+    PartWriter, TimeRange,
 };
 pub use part_family::{FamilyError, MergeContext, PartFamily};
+pub use shard_map::{ShardMap, ShardMapError};
 pub use store_dir::{StoreDir, StoreDirError};

@@ -1,7 +1,7 @@
 //! Immutable, self-describing parts: blocks with checksums, then a footer from which the catalog can be
 //! rebuilt. docs/formats/part.md has the bytes.
 
-use base::TenantId;
+use base::{ShardRange, TenantId};
 
 use crate::blob::BlobError;
 use crate::encoding::{FieldError, FrameError};
@@ -14,7 +14,7 @@ mod writer;
 
 pub use footer::PartFooter;
 pub use id::PartId;
-pub use meta::{OffsetRange, PartMeta, ShardRange, TimeRange};
+pub use meta::{OffsetRange, PartMeta, TimeRange};
 pub use reader::PartReader;
 pub use writer::PartWriter;
 
@@ -47,6 +47,7 @@ pub struct PartHeader {
     pub family: String,
     pub schema_version: u16,
     pub tenant: TenantId,
+    /// What the part may hold: no row is of a shard outside. Parts of different ranges are not merged.
     pub shards: ShardRange,
     /// 0: cut from the live store.
     pub level: u8,

@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 
-use base::TenantId;
+use base::{ShardRange, TenantId};
 
 use crate::blob::BlobStore;
 use crate::catalog::Tombstone;
 use crate::encoding::{FieldError, FieldReader, FieldWriter};
 use crate::part::{
-    OffsetRange, PartError, PartHeader, PartId, PartMeta, PartReader, PartStats, PartWriter, ShardRange,
-    TimeRange,
+    OffsetRange, PartError, PartHeader, PartId, PartMeta, PartReader, PartStats, PartWriter, TimeRange,
 };
 use crate::part_family::{FamilyError, MergeContext, PartFamily};
 

@@ -29,5 +29,5 @@ pub use outcome::{
 };
 pub use part::FAMILY;
 pub use part::family::MetricsFamily;
-pub use selection::{ExemplarSeries, LabelAnswer, LabelScope, SelectedSeries, SeriesAnswer};
+pub use selection::{ExemplarSeries, LabelAnswer, LabelScope, SelectScope, SelectedSeries, SeriesAnswer};
 pub use store::{MetricStore, MetricsView, StoreParts};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use base::{Budget, PerTenant};
+use base::{Budget, PerTenant, ShardRange};
 use store_core::plan::CompactionPolicy;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -60,6 +60,9 @@ pub struct StoreOptions {
     /// Tenants with samples in the live store; batches of any other are refused.
     pub tenants_max: usize,
     pub retention: RetentionOptions,
+    /// The virtual shards that this store is to hold. Its parts say so, and a selection of other
+    /// shards does not open them. Series of other shards are taken as well, at that price.
+    pub shards: ShardRange,
     /// [`crate::MetricStore::wants_cut`] becomes true when the live generation is this old, in
     /// milliseconds,
     pub cut_interval_ms: i64,
@@ -86,6 +89,7 @@ impl Default for StoreOptions {
             limits: PerTenant::all(Limits::default()),
             tenants_max: 10_000,
             retention: RetentionOptions::default(),
+            shards: ShardRange::ALL,
             cut_interval_ms: 5 * 60_000,
             cut_journal_bytes: 16 << 20,
             cut_live_bytes: 64 << 20,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use base::Charge;
+use base::{Charge, ShardSet};
 use model::{Exemplar, Labels, Matcher};
 
 use crate::columns::SampleColumns;
@@ -12,6 +12,17 @@ use crate::part::family::{self, Hidden};
 use crate::part::reader::{AtHand, MetricsPart};
 use crate::rows;
 use crate::store::{Extent, MetricsView};
+
+/// What a selection is about. Times are in milliseconds, both ends included.
+#[derive(Debug, Clone, Copy)]
+pub struct SelectScope<'a> {
+    /// All of them must match.
+    pub matchers: &'a [Matcher],
+    pub start_ms: i64,
+    pub end_ms: i64,
+    /// Only series of these virtual shards.
+    pub shards: &'a ShardSet,
+}
 
 /// A part that some selected series are in, and what is hidden in it.
 #[derive(Debug)]

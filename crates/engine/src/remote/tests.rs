@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 
+use base::ShardSet;
 use ql_promql::ast::Expr;
 use ql_promql::eval::evaluate;
 use ql_promql::memory_source::MemorySource;
@@ -73,16 +74,28 @@ fn source(local: Floats<'_>, remotes: Vec<Remote>, oldest_local_ms: Option<i64>)
         samples.iter().for_each(|(t, v)| memory.append_float(&labels, *t, *v, 0));
     }
     let (budget, cancel) = (Budget::unlimited(), CancelToken::unbounded());
-    JoinedSource::new(Arc::new(memory), remotes.into(), oldest_local_ms, budget, cancel)
+    JoinedSource::new(
+        TenantId::anonymous(),
+        Arc::new(memory),
+        remotes.into(),
+        oldest_local_ms,
+        budget,
+        cancel,
+    )
 }
 
 fn selected(source: &JoinedSource, times: (i64, i64)) -> Vec<String> {
+    selected_in(source, times, &ShardSet::ALL)
+}
+
+fn selected_in(source: &JoinedSource, times: (i64, i64), shards: &ShardSet) -> Vec<String> {
     let matchers = [Matcher::equal("__name__", "up")];
     let request = SelectRequest {
         matchers: &matchers,
         start_ms: times.0,
         end_ms: times.1,
         with_start_timestamps: false,
+        shards,
     };
     let set = source.select(&request).unwrap();
     let mut buffer = SeriesBuffer::default();
@@ -125,6 +138,21 @@ fn remotes_are_asked_for_what_concerns_them() {
     };
     check(&external("site"), (1, 9), None, &[&format!("{by_name},site=\"x\",z=\"y\" 1..9")]);
     check(&external("__name__"), (1, 9), None, &[&format!("{by_name},z=\"y\" 1..9")]);
+}
+
+#[test]
+fn each_shard_of_an_answer_is_given_once() {
+    let series: Vec<_> = ["a", "b", "c", "d", "e"].map(|job| [("__name__", "up"), ("job", job)]).to_vec();
+    let samples = [(1, 1.0)];
+    let floats: Vec<_> = series.iter().map(|labels| (&labels[..], &samples[..])).collect();
+    let remote_of = || remote(&told(vec![Ok(&floats[..])]));
+    let all = selected(&source(&[], vec![remote_of()], None), (1, 9));
+    let mut parts = Vec::new();
+    for shards in [&ShardSet::from_iter(0..512), &ShardSet::from_iter(512..1024)] {
+        parts.extend(selected_in(&source(&[], vec![remote_of()], None), (1, 9), shards));
+    }
+    parts.sort();
+    assert_eq!((parts, all.len()), (all, 5));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The recursion over prepared expressions.
 
+use base::ShardSet;
 use model::Labels;
 
 use crate::annotations::Annotations;
@@ -27,6 +28,8 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) options: &'a EngineOptions,
     pub(crate) context: &'a EvalContext,
     pub(crate) source: &'a dyn SeriesSource,
+    /// Only series of these shards are selected.
+    pub(crate) shards: &'a ShardSet,
     pub(crate) lookback_ms: i64,
     pub(crate) annotations: Annotations,
     pub(crate) held: HeldSamples,

@@ -112,6 +112,7 @@ impl Evaluator<'_> {
             start_ms: selector.reference_ms(grid.start_ms).saturating_sub(before_ms).saturating_add(1),
             end_ms: selector.reference_ms(grid.end_ms()).saturating_add(after_ms),
             with_start_timestamps,
+            shards: self.shards,
         };
         Ok(self.source.select(&request)?)
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use base::ShardSet;
 use model::histogram::CounterResetHint;
 use model::{FloatHistogram, Labels, Matcher};
 use parking_lot::{Mutex, RwLock};
@@ -84,7 +85,13 @@ impl RuleQuery for TestStore {
         start_ms: i64,
         end_ms: i64,
     ) -> Result<Vec<LastSample>, QueryError> {
-        let request = SelectRequest { matchers, start_ms, end_ms, with_start_timestamps: false };
+        let request = SelectRequest {
+            matchers,
+            start_ms,
+            end_ms,
+            with_start_timestamps: false,
+            shards: &ShardSet::ALL,
+        };
         let failed = |error: ql_promql::source::SourceError| QueryError::new(error.to_string());
         let series = self.source.read().select(&request).map_err(failed)?;
         let mut buffer = SeriesBuffer::default();

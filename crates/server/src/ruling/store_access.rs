@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use base::{CancelToken, TenantId};
+use base::{CancelToken, ShardSet, TenantId};
 use engine::{QueryEngine, QueryError as EngineError, QueryOrigin, QueryRequest, StoreSource};
 use model::{BatchSeries, FloatSample, HistogramSample, Matcher, SeriesBatch};
 use ql_promql::ast::Expr;
@@ -68,7 +68,13 @@ impl RuleQuery for StoreQuery {
             budget,
             cancel: CancelToken::unbounded(),
         };
-        let request = SelectRequest { matchers, start_ms, end_ms, with_start_timestamps: false };
+        let request = SelectRequest {
+            matchers,
+            start_ms,
+            end_ms,
+            with_start_timestamps: false,
+            shards: &ShardSet::ALL,
+        };
         let set = source.select(&request).map_err(|e| QueryError::new(e.to_string()))?;
         let mut buffer = SeriesBuffer::default();
         let mut found = Vec::with_capacity(set.len());

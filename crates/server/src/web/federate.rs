@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use base::CancelToken;
+use base::{CancelToken, ShardSet};
 use engine::StoreSource;
 use http::StatusCode;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -50,7 +50,13 @@ pub(crate) async fn federate(
     let collect = move || {
         let mut found = Vec::new();
         for matchers in &selectors {
-            let request = SelectRequest { matchers, start_ms, end_ms: now_ms, with_start_timestamps: false };
+            let request = SelectRequest {
+                matchers,
+                start_ms,
+                end_ms: now_ms,
+                with_start_timestamps: false,
+                shards: &ShardSet::ALL,
+            };
             latest_of(&source, &request, &mut found)?;
         }
         // Several selectors may find the same series.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::Response;
-use base::CancelToken;
+use base::{CancelToken, ShardSet};
 use engine::{JoinedSource, StoreSource, TenantShare};
 use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
@@ -125,6 +125,7 @@ impl Reader {
             start_ms: query.start_ms,
             end_ms: query.end_ms,
             with_start_timestamps: false,
+            shards: &ShardSet::ALL,
         };
         self.source.select(&request)
     }

@@ -1,13 +1,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use base::TenantId;
+use base::{ShardRange, TenantId};
 use vfs::{FaultPlan, FaultVfs, MemVfs};
 
 use super::local::COMMITS_PER_CHECKPOINT;
 use super::*;
 use crate::blob::{BlobStore, LocalBlobStore, PutMode};
-use crate::part::{OffsetRange, PartHeader, ShardRange};
+use crate::part::{OffsetRange, PartHeader};
 use crate::toy::{ToyRow, cut_part};
 
 fn blobs(vfs: &FaultVfs) -> Arc<dyn BlobStore> {

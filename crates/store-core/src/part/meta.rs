@@ -1,6 +1,6 @@
 //! What the catalog keeps of each part: enough to plan queries and maintenance without opening it.
 
-use base::TenantId;
+use base::{ShardRange, TenantId};
 
 use super::id::PartId;
 use crate::encoding::{FieldError, FieldReader, FieldWriter};
@@ -38,18 +38,6 @@ pub struct OffsetRange {
     pub end: Offset,
 }
 
-/// Virtual shards, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ShardRange {
-    pub first: u16,
-    pub last: u16,
-}
-
-impl ShardRange {
-    /// The 1024 virtual shards.
-    pub const ALL: Self = Self { first: 0, last: 1023 };
-}
-
 /// One part as the catalog lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartMeta {
@@ -57,6 +45,7 @@ pub struct PartMeta {
     pub family: String,
     pub schema_version: u16,
     pub tenant: TenantId,
+    /// No row is of a shard outside.
     pub shards: ShardRange,
     pub level: u8,
     pub incarnation: u64,
@@ -107,7 +96,10 @@ impl PartMeta {
                 let text = r.text()?;
                 TenantId::new(text).map_err(|_| r.error("a tenant id before this"))?
             },
-            shards: ShardRange { first: r.u16()?, last: r.u16()? },
+            shards: {
+                let (first, last) = (r.u16()?, r.u16()?);
+                ShardRange::new(first, last).ok_or_else(|| r.error("a range of shards before this"))?
+            },
             level: r.u8()?,
             incarnation: r.u64()?,
             offsets: OffsetRange { start: Offset(r.u64()?), end: Offset(r.u64()?) },

@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use base::TenantId;
+use base::{ShardRange, TenantId};
 use vfs::MemVfs;
 
 use super::*;

@@ -1,12 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use base::TenantId;
+use base::{ShardRange, TenantId};
 
 use super::*;
 use crate::catalog::{CatalogSnapshot, Tombstone};
 use crate::journal::Offset;
-use crate::part::{OffsetRange, PartMeta, ShardRange};
+use crate::part::{OffsetRange, PartMeta};
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;

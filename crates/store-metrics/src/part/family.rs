@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use base::Budget;
 use codec::Effort;
-use model::{Exemplar, Labels, SeriesId};
+use model::{Exemplar, Labels, SeriesId, shard_of};
 use roaring::RoaringBitmap;
 use store_core::{
     FamilyError, MergeContext, PartError, PartFamily, PartMeta, PartReader, PartStats, PartWriter, TimeRange,
@@ -189,7 +189,12 @@ impl PartFamily for MetricsFamily {
             part.read(&at_hand, ordinal, i64::MIN, i64::MAX, &mut columns)?;
             rows += columns.n_samples() as u64;
             let labels = part.labels(&at_hand.index, ordinal)?;
-            if part.id_of(ordinal)? != SeriesId::of(&part.meta().tenant, &labels) {
+            let id = part.id_of(ordinal)?;
+            if !part.meta().shards.contains(shard_of(id)) {
+                defects
+                    .push(format!("series {ordinal} {labels} is of a shard outside {}", part.meta().shards));
+            }
+            if id != SeriesId::of(&part.meta().tenant, &labels) {
                 defects.push(format!("series {ordinal} {labels} has another fingerprint"));
             }
             if previous.is_some_and(|previous| previous >= labels) {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use base::ShardRange;
 use codec::Effort;
 use hashbrown::HashMap;
+use model::shard_of;
 use store_core::catalog::PartKey;
-use store_core::{
-    CatalogSnapshot, OffsetRange, PartHeader, PartId, PartMeta, PartWriter, ShardRange, TimeRange, Txn,
-};
+use store_core::{CatalogSnapshot, OffsetRange, PartHeader, PartId, PartMeta, PartWriter, TimeRange, Txn};
 
 use crate::columns::SampleColumns;
 use crate::error::StoreError;
@@ -226,7 +226,7 @@ impl Shared {
             family: FAMILY.to_owned(),
             schema_version: SCHEMA_VERSION,
             tenant: tenant.clone(),
-            shards: ShardRange::ALL,
+            shards: shards_of(&cut.series, self.options.shards),
             level: 0,
             incarnation,
             offsets: frozen.offsets,
@@ -249,6 +249,18 @@ impl Shared {
         }
         StoreError::Storage(error.to_string())
     }
+}
+
+/// What a part of these series says it may hold: the store's own shards, and whatever else is there.
+fn shards_of(series: &[Arc<LiveSeries>], own: ShardRange) -> ShardRange {
+    if own == ShardRange::ALL {
+        return own;
+    }
+    let mut shards = own;
+    for series in series {
+        shards.extend(shard_of(series.id()));
+    }
+    shards
 }
 
 /// The series with samples in the frozen generations, and the bounds of those.

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use base::{Budget, CancelToken, Charge, TenantId};
-use model::{Labels, Matcher, SeriesId};
+use base::{Budget, CancelToken, Charge, ShardSet, TenantId};
+use model::{Labels, Matcher, SeriesId, shard_of};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 use store_core::{CatalogSnapshot, PartMeta, PartReader, TimeRange};
@@ -16,7 +16,7 @@ use crate::matching;
 use crate::part::family::hidden_in;
 use crate::part::reader::MetricsPart;
 use crate::part::{FAMILY, SERIES_PER_CHUNK};
-use crate::selection::{SelectedPart, SelectedSeries, Source};
+use crate::selection::{SelectScope, SelectedPart, SelectedSeries, Source};
 use crate::store::{Extent, Shared};
 
 /// What one selected series takes besides its labels.
@@ -71,6 +71,8 @@ impl Shared {
 /// The series being selected, by fingerprint.
 struct Selecting<'a> {
     view: &'a MetricsView,
+    /// `None` for all.
+    shards: Option<&'a ShardSet>,
     cancel: &'a CancelToken,
     labels: Vec<Labels>,
     live: Vec<Option<Arc<LiveSeries>>>,
@@ -121,8 +123,22 @@ impl MetricsView {
         budget: &Budget,
         cancel: &CancelToken,
     ) -> Result<SelectedSeries, StoreError> {
+        let scope = SelectScope { matchers, start_ms, end_ms, shards: &ShardSet::ALL };
+        self.select_in(tenant, &scope, budget, cancel)
+    }
+
+    /// As [`MetricsView::select`], of some shards only: parts that hold none of them are not opened.
+    pub fn select_in(
+        &self,
+        tenant: &TenantId,
+        scope: &SelectScope<'_>,
+        budget: &Budget,
+        cancel: &CancelToken,
+    ) -> Result<SelectedSeries, StoreError> {
+        let SelectScope { matchers, start_ms, end_ms, shards } = *scope;
         let mut selecting = Selecting {
             view: self,
+            shards: (!shards.is_all()).then_some(shards),
             cancel,
             labels: Vec::new(),
             live: Vec::new(),
@@ -133,7 +149,8 @@ impl MetricsView {
             n_charged: 0,
         };
         let time = TimeRange { min_ms: start_ms, max_ms: end_ms };
-        let metas: Vec<&Arc<PartMeta>> = self.snapshot.parts_for(FAMILY, tenant, time).collect();
+        let metas = self.snapshot.parts_for(FAMILY, tenant, time);
+        let metas: Vec<&Arc<PartMeta>> = metas.filter(|meta| shards.overlaps(meta.shards)).collect();
         selecting.add_live(tenant, matchers, time, !metas.is_empty())?;
         for meta in metas {
             cancel.check()?;
@@ -170,7 +187,9 @@ impl Selecting<'_> {
         };
         for ordinal in index.in_label_order(&matched) {
             let series = index.series(ordinal);
-            if series.overlaps(self.view.above, time.min_ms, time.max_ms) {
+            if is_wanted(self.shards, series.id())
+                && series.overlaps(self.view.above, time.min_ms, time.max_ms)
+            {
                 if with_ids {
                     self.by_id.insert(series.id(), self.labels.len() as u32);
                 }
@@ -219,7 +238,7 @@ impl Selecting<'_> {
         let number = self.parts.len() as u32;
         self.parts.push(selected);
         let mut fresh: Vec<(u32, SeriesId)> = Vec::new();
-        let (by_id, sources) = (&self.by_id, &mut self.sources);
+        let (by_id, sources, shards) = (&self.by_id, &mut self.sources, self.shards);
         let (view, chunk_series) = (self.view, SERIES_PER_CHUNK as u32);
         for chunk in 0..part.n_series().div_ceil(chunk_series) {
             let first = chunk * chunk_series;
@@ -229,7 +248,8 @@ impl Selecting<'_> {
             }
             let read = part.for_each_id(&in_chunk, |ordinal, id| match by_id.get(&id) {
                 Some(series) => sources.push((*series, Source { part: number, ordinal })),
-                None => fresh.push((ordinal, id)),
+                None if is_wanted(shards, id) => fresh.push((ordinal, id)),
+                None => {}
             });
             read.or_else(|error| view.warn(meta, Extent::Block, error.into()))?;
         }
@@ -287,6 +307,11 @@ impl Selecting<'_> {
             _charge: self.charge,
         })
     }
+}
+
+/// Whether a series is of one of the shards, where `None` stands for all of them.
+fn is_wanted(shards: Option<&ShardSet>, id: SeriesId) -> bool {
+    shards.is_none_or(|shards| shards.contains(shard_of(id)))
 }
 
 /// The members of a set in `from..to`.
