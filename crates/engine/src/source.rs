@@ -70,3 +70,6 @@ fn source_error(error: StoreError) -> SourceError {
         other => SourceError::Storage(other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ mod call;
 mod durations;
 pub mod error;
 mod evaluator;
+mod fragments;
 pub(crate) mod grid;
 mod info;
 mod join;
@@ -23,6 +24,7 @@ mod reduce;
 mod selector;
 mod shard;
 mod smoothed;
+mod split;
 mod tally;
 mod windows;
 
@@ -35,6 +37,8 @@ use base::ShardSet;
 use model::is_stale_nan;
 
 pub use error::EvalError;
+pub use fragments::{Fragment, Place, evaluate_in_fragments, fragments_of};
+pub use split::Merge;
 
 use crate::annotations::Annotations;
 use crate::ast::{Expr, ValueType};
@@ -63,11 +67,25 @@ pub fn evaluate(
     source: &dyn SeriesSource,
     context: &EvalContext,
 ) -> Result<QueryOutput, EvalError> {
+    run(options, params, source, &[], context)
+}
+
+/// Evaluates one query whole, or in fragments if there are places for them.
+fn run(
+    options: &EngineOptions,
+    params: &QueryParams<'_>,
+    source: &dyn SeriesSource,
+    places: &[Place<'_>],
+    context: &EvalContext,
+) -> Result<QueryOutput, EvalError> {
     let (times, grid) = times_and_grid(params)?;
     if grid.n_steps > STEPS_MAX {
         return Err(EvalError::TooManySamples);
     }
-    let node = plan::prepare(params.expr, &times)?;
+    let mut node = plan::prepare(params.expr, &times)?;
+    if !places.is_empty() {
+        node = split::split(node, options.delayed_name_removal);
+    }
     let lookback_ms =
         if params.lookback_delta_ms > 0 { params.lookback_delta_ms } else { options.lookback_delta_ms };
     let mut evaluator = Evaluator {
@@ -75,6 +93,8 @@ pub fn evaluate(
         context,
         source,
         shards: &ShardSet::ALL,
+        places,
+        tracks_origins: false,
         lookback_ms,
         annotations: Annotations::new(),
         held: HeldSamples::new(options.samples_max),

@@ -18,6 +18,17 @@ impl HistogramSum {
         self.sum.add_kahan(h, &mut self.compensation)
     }
 
+    /// Adds all that another sum has added up.
+    pub fn merge(&mut self, other: Self) -> Result<MergeNotes, IncompatibleSchemas> {
+        let notes = self.add(&other.sum)?;
+        if let Some(mut lost) = other.compensation {
+            // It is no histogram of its own, so it has nothing to say about resets.
+            lost.counter_reset_hint = self.sum.counter_reset_hint;
+            self.add(&lost)?;
+        }
+        Ok(notes)
+    }
+
     /// The sum; it may have empty buckets.
     pub fn finish(mut self) -> FloatHistogram {
         if let Some(c) = &self.compensation {
@@ -69,6 +80,26 @@ impl HistogramMean {
         let mut share = h.clone();
         share.div(self.n);
         self.state.add(&share)
+    }
+
+    /// Adds all histograms of another mean. After an error the mean must not be used.
+    pub fn merge(&mut self, mut other: Self) -> Result<MergeNotes, IncompatibleSchemas> {
+        let n = self.n + other.n;
+        if !self.incremental && !other.incremental {
+            let before = self.state.clone();
+            let notes = self.state.merge(other.state.clone())?;
+            if !self.state.sum.has_overflow() {
+                self.n = n;
+                return Ok(notes);
+            }
+            self.state = before;
+        }
+        for mean in [&mut *self, &mut other] {
+            let share = if mean.incremental { mean.n / n } else { 1.0 / n };
+            mean.scale(FloatHistogram::mul, share);
+        }
+        (self.n, self.incremental) = (n, true);
+        self.state.merge(other.state)
     }
 
     fn scale(&mut self, operation: impl Fn(&mut FloatHistogram, f64), by: f64) {

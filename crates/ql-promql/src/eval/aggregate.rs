@@ -29,7 +29,12 @@ pub(crate) struct GroupIndex {
 impl GroupIndex {
     /// The group of a series.
     pub(crate) fn group_of(&mut self, labels: &Labels, node: &AggregateNode<'_>) -> usize {
-        *self.known.entry(group_labels(labels, node)).or_insert_with_key(|key| {
+        self.group_named(group_labels(labels, node))
+    }
+
+    /// The group of these labels.
+    pub(crate) fn group_named(&mut self, labels: Labels) -> usize {
+        *self.known.entry(labels).or_insert_with_key(|key| {
             self.label_bytes += key.heap_bytes();
             self.labels.push(key.clone());
             self.labels.len() - 1
@@ -56,7 +61,7 @@ pub(crate) struct Groups {
     pub(crate) labels: Vec<Labels>,
 }
 
-fn group_rows(block: &Block, node: &AggregateNode<'_>) -> Groups {
+pub(crate) fn group_rows(block: &Block, node: &AggregateNode<'_>) -> Groups {
     let mut index = GroupIndex::default();
     let of_row = (0..block.n_rows()).map(|row| index.group_of(block.labels(row), node)).collect();
     Groups { of_row, labels: index.labels }
@@ -72,7 +77,8 @@ impl Evaluator<'_> {
             None => Vec::new(),
         };
         if let Some(reducer) = Reducer::new(node, grid.n_steps) {
-            return self.reduce(node, reducer, grid);
+            let reducer = self.reduce(node, reducer, grid)?;
+            return Ok(reducer.finish(&mut self.annotations));
         }
         let input = self.eval(&node.expr, grid)?;
         let groups = group_rows(&input, node);
@@ -90,12 +96,12 @@ impl Evaluator<'_> {
 
     /// Reduces series to their groups as they are read, if they come from a selector, so that they
     /// need not be held all at once.
-    fn reduce(
+    pub(crate) fn reduce<'n>(
         &mut self,
         node: &AggregateNode<'_>,
-        mut reducer: Reducer<'_>,
+        mut reducer: Reducer<'n>,
         grid: Grid,
-    ) -> Result<Block, EvalError> {
+    ) -> Result<Reducer<'n>, EvalError> {
         let budget = self.context.budget.clone();
         let streamed = self.stream(&node.expr, grid, &mut |block| {
             reducer.add(&block);
@@ -106,7 +112,7 @@ impl Evaluator<'_> {
             reducer.add(&input);
             reducer.settle(&budget)?;
         }
-        Ok(reducer.finish(&mut self.annotations))
+        Ok(reducer)
     }
 
     fn annotate_quantiles(&mut self, node: &AggregateNode<'_>, q: &[f64]) {
@@ -119,6 +125,17 @@ impl Evaluator<'_> {
     }
 
     fn count_values(&mut self, node: &AggregateNode<'_>, grid: Grid) -> Result<Block, EvalError> {
+        let mut counts = self.counts_of_values(node, grid)?;
+        self.finish_steps(&mut counts, grid)?;
+        Ok(counts)
+    }
+
+    /// A row per group and value.
+    pub(crate) fn counts_of_values(
+        &mut self,
+        node: &AggregateNode<'_>,
+        grid: Grid,
+    ) -> Result<Block, EvalError> {
         let Some(Node::String(literal)) = node.param else {
             return Err(EvalError::Execution("count_values needs a label name".to_owned()));
         };
@@ -133,7 +150,7 @@ impl Evaluator<'_> {
             grouping.insert(at, label);
         }
         let input = self.eval(&node.expr, grid)?;
-        let mut out = Block::new(grid.n_steps);
+        let mut out = input.sibling(grid.n_steps);
         let mut rows: HashMap<Labels, usize> = HashMap::new();
         let context = self.context;
         let mut count = |row: usize, step: usize, value: String| -> Result<(), EvalError> {
@@ -147,6 +164,7 @@ impl Evaluator<'_> {
                 Entry::Occupied(known) => *known.get(),
                 Entry::Vacant(new) => {
                     let to = out.push_built_row(new.key().clone(), false);
+                    out.set_origin(to, input.origin(row));
                     context.pace(&mut out, to)?;
                     *new.insert(to)
                 }
@@ -166,7 +184,6 @@ impl Evaluator<'_> {
                 count(row, *step as usize, histogram.to_string())?;
             }
         }
-        self.finish_steps(&mut out, grid)?;
         Ok(out)
     }
 }

@@ -18,6 +18,15 @@ pub(crate) enum Cell<'a> {
     Histogram(&'a Arc<FloatHistogram>),
 }
 
+/// What is known of the labels of a row.
+#[derive(Debug, Clone, Copy, Default)]
+struct RowNotes {
+    /// Whether the metric name is to be dropped when the query ends (delayed name removal).
+    drop_name: bool,
+    /// Whether the evaluation made the labels, so that they are its own to charge.
+    built: bool,
+}
+
 /// Histogram samples of one row: (step, histogram), ascending by step.
 pub(crate) type HistogramCells = Vec<(u32, Arc<FloatHistogram>)>;
 
@@ -28,12 +37,12 @@ pub(crate) struct Block {
     n_steps: usize,
     words_per_row: usize,
     labels: Vec<Labels>,
-    /// Whether the metric name is to be dropped when the query ends (delayed name removal).
-    drop_name: Vec<bool>,
-    /// Whether the evaluation made the labels of a row, so that they are its own to charge.
-    built: Vec<bool>,
-    /// Bytes of such labels.
+    notes: Vec<RowNotes>,
+    /// Bytes of labels that the evaluation made.
     built_bytes: u64,
+    /// In a fragment of a query, the labels of the series that each row was made from, by which the rows
+    /// of all fragments find back into the order of a whole evaluation. Else `None`.
+    origins: Option<Vec<Labels>>,
     values: Vec<f64>,
     present: Vec<u64>,
     /// Empty while no row has a histogram, else one list per row.
@@ -47,6 +56,16 @@ pub(crate) struct Block {
 impl Block {
     pub(crate) fn new(n_steps: usize) -> Self {
         Self { n_steps, words_per_row: n_steps.div_ceil(64), ..Self::default() }
+    }
+
+    /// As [`Block::new`], with rows that remember their origin if `tracked`.
+    pub(crate) fn tracking(n_steps: usize, tracked: bool) -> Self {
+        Self { origins: tracked.then(Vec::new), ..Self::new(n_steps) }
+    }
+
+    /// An empty block for rows made from those of this one.
+    pub(crate) fn sibling(&self, n_steps: usize) -> Self {
+        Self::tracking(n_steps, self.origins.is_some())
     }
 
     /// One row without labels and a value at every step.
@@ -77,9 +96,11 @@ impl Block {
 
     /// Appends a row without samples.
     pub(crate) fn push_row(&mut self, labels: Labels, drop_name: bool) -> usize {
+        if let Some(origins) = &mut self.origins {
+            origins.push(labels.clone());
+        }
         self.labels.push(labels);
-        self.drop_name.push(drop_name);
-        self.built.push(false);
+        self.notes.push(RowNotes { drop_name, built: false });
         self.values.resize(self.values.len() + self.n_steps, 0.0);
         self.present.resize(self.present.len() + self.words_per_row, 0);
         if !self.histograms.is_empty() {
@@ -96,12 +117,12 @@ impl Block {
     }
 
     fn mark_built(&mut self, row: usize) {
-        self.built[row] = true;
+        self.notes[row].built = true;
         self.built_bytes += self.labels[row].heap_bytes() as u64;
     }
 
     fn unmark_built(&mut self, row: usize) {
-        if std::mem::take(&mut self.built[row]) {
+        if std::mem::take(&mut self.notes[row].built) {
             self.built_bytes -= self.labels[row].heap_bytes() as u64;
         }
     }
@@ -111,9 +132,11 @@ impl Block {
         if let Some(last) = self.labels.len().checked_sub(1) {
             self.unmark_built(last);
         }
-        self.built.pop();
+        self.notes.pop();
+        if let Some(origins) = &mut self.origins {
+            origins.pop();
+        }
         self.labels.pop();
-        self.drop_name.pop();
         self.values.truncate(self.labels.len() * self.n_steps);
         self.present.truncate(self.labels.len() * self.words_per_row);
         self.histograms.truncate(self.labels.len());
@@ -133,12 +156,34 @@ impl Block {
         self.mark_built(row);
     }
 
+    /// The labels of the series that a row was made from, if the block tracks them.
+    pub(crate) fn origin(&self, row: usize) -> Option<&Labels> {
+        Some(&self.origins.as_ref()?[row])
+    }
+
+    /// Says which series a row was made from; without that it is one of the row's own labels.
+    pub(crate) fn set_origin(&mut self, row: usize, origin: Option<&Labels>) {
+        if let (Some(origins), Some(origin)) = (&mut self.origins, origin) {
+            origins[row] = origin.clone();
+        }
+    }
+
+    /// Brings the rows into the order of the series they were made from, and forgets those.
+    pub(crate) fn order_by_origin(&mut self) {
+        let Some(origins) = self.origins.take() else { return };
+        if !origins.is_sorted() {
+            let mut order: Vec<usize> = (0..self.n_rows()).collect();
+            order.sort_by(|a, b| origins[*a].cmp(&origins[*b]));
+            self.reorder(&order);
+        }
+    }
+
     pub(crate) fn drop_name(&self, row: usize) -> bool {
-        self.drop_name[row]
+        self.notes[row].drop_name
     }
 
     pub(crate) fn set_drop_name(&mut self, row: usize, drop_name: bool) {
-        self.drop_name[row] = drop_name;
+        self.notes[row].drop_name = drop_name;
     }
 
     /// All cells of a row; those that are not present hold arbitrary floats.
@@ -267,9 +312,11 @@ impl Block {
             other.histograms.resize_with(other.labels.len(), Vec::new);
             self.histograms.append(&mut other.histograms);
         }
+        if let (Some(origins), Some(others)) = (&mut self.origins, &mut other.origins) {
+            origins.append(others);
+        }
         self.labels.append(&mut other.labels);
-        self.drop_name.append(&mut other.drop_name);
-        self.built.append(&mut other.built);
+        self.notes.append(&mut other.notes);
         self.built_bytes += other.built_bytes;
         self.values.append(&mut other.values);
         self.present.append(&mut other.present);
@@ -308,7 +355,7 @@ impl Block {
 
     /// Makes row `i` what was row `order[i]`; rows that `order` does not name are dropped.
     pub(crate) fn reorder(&mut self, order: &[usize]) {
-        let mut out = Self::new(self.n_steps);
+        let mut out = self.sibling(self.n_steps);
         for row in order {
             out.copy_row(self, *row);
         }
@@ -318,10 +365,12 @@ impl Block {
 
     /// Appends a copy of a row of `other`.
     pub(crate) fn copy_row(&mut self, other: &Self, row: usize) -> usize {
+        if let (Some(origins), Some(origin)) = (&mut self.origins, other.origin(row)) {
+            origins.push(origin.clone());
+        }
         self.labels.push(other.labels[row].clone());
-        self.drop_name.push(other.drop_name[row]);
-        self.built.push(false);
-        if other.built[row] {
+        self.notes.push(RowNotes { built: false, ..other.notes[row] });
+        if other.notes[row].built {
             self.mark_built(self.labels.len() - 1);
         }
         self.values.extend_from_slice(other.values(row));
@@ -337,10 +386,11 @@ impl Block {
     /// The same values repeated at `n_steps` steps; the block has one step.
     pub(crate) fn broadcast(&self, n_steps: usize) -> Self {
         debug_assert_eq!(self.n_steps, 1);
-        let mut out = Self::new(n_steps);
+        let mut out = self.sibling(n_steps);
         for row in 0..self.n_rows() {
-            let to = out.push_row(self.labels[row].clone(), self.drop_name[row]);
-            if self.built[row] {
+            let to = out.push_row(self.labels[row].clone(), self.notes[row].drop_name);
+            out.set_origin(to, self.origin(row));
+            if self.notes[row].built {
                 out.mark_built(to);
             }
             match self.cell(row, 0) {
@@ -373,7 +423,7 @@ impl Block {
             return Ok(());
         }
         let mut first_row: HashMap<Labels, usize> = HashMap::with_capacity(self.n_rows());
-        let mut out = Self::new(self.n_steps);
+        let mut out = self.sibling(self.n_steps);
         for row in 0..self.n_rows() {
             match first_row.get(self.labels(row)) {
                 None => {

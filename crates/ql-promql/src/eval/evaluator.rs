@@ -7,6 +7,7 @@ use crate::annotations::Annotations;
 use crate::eval::STEPS_MAX;
 use crate::eval::block::Block;
 use crate::eval::error::EvalError;
+use crate::eval::fragments::Place;
 use crate::eval::grid::Grid;
 use crate::eval::plan::{Node, SubqueryNode};
 use crate::eval::tally::{HeldSamples, SubqueryShift, Tally};
@@ -30,6 +31,10 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) source: &'a dyn SeriesSource,
     /// Only series of these shards are selected.
     pub(crate) shards: &'a ShardSet,
+    /// Where fragments are evaluated; there are none when the query is evaluated whole.
+    pub(crate) places: &'a [Place<'a>],
+    /// Whether this evaluates a fragment: see [`Block::origin`].
+    pub(crate) tracks_origins: bool,
     pub(crate) lookback_ms: i64,
     pub(crate) annotations: Annotations,
     pub(crate) held: HeldSamples,
@@ -57,20 +62,21 @@ impl Evaluator<'_> {
         // Room for one row, before anything allocates rows that no sample may fill.
         let _room = self.context.budget.charge(grid.n_steps as u64 * ROW_BYTES_PER_STEP)?;
         let held_before = self.held.current();
-        let mut block = match node {
-            Node::Number(value) => Block::scalar(grid.n_steps, *value),
-            Node::Vector(selector) => self.instant_selector(selector, grid)?,
-            Node::Negate(inner) => self.negate(inner, grid)?,
-            Node::Binary(binary) => self.binary(binary, grid)?,
-            Node::Call(call) => self.call(call, grid)?,
-            Node::Aggregate(aggregate) => self.aggregate(aggregate, grid)?,
-            Node::StepInvariant(inner) => self.step_invariant(inner, grid)?,
-            Node::String(_) | Node::Matrix(_) | Node::Subquery(_) => {
-                return Err(EvalError::Execution(
-                    "a range vector or string stands where a vector is needed".to_owned(),
-                ));
-            }
+        // One `?` for all: the stack of deep expressions is as large as this frame is.
+        let evaluated = match node {
+            Node::Number(value) => Ok(Block::scalar(grid.n_steps, *value)),
+            Node::Vector(selector) => self.instant_selector(selector, grid),
+            Node::Negate(inner) => self.negate(inner, grid),
+            Node::Binary(binary) => self.binary(binary, grid),
+            Node::Call(call) => self.call(call, grid),
+            Node::Aggregate(aggregate) => self.aggregate(aggregate, grid),
+            Node::StepInvariant(inner) => self.step_invariant(inner, grid),
+            Node::Fragment(fragment) => self.fragment(fragment, grid),
+            Node::String(_) | Node::Matrix(_) | Node::Subquery(_) => Err(EvalError::Execution(
+                "a range vector or string stands where a vector is needed".to_owned(),
+            )),
         };
+        let mut block = evaluated?;
         block.settle(&self.context.budget)?;
         self.held.set(held_before + block.n_samples())?;
         Ok(block)

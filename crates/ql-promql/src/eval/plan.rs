@@ -13,6 +13,7 @@ use crate::ast::{
 };
 use crate::eval::durations::QueryTimes;
 use crate::eval::error::EvalError;
+use crate::eval::split::FragmentNode;
 
 /// A prepared expression.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(crate) enum Node<'a> {
     Call(Box<CallNode<'a>>),
     Aggregate(Box<AggregateNode<'a>>),
     StepInvariant(Box<Node<'a>>),
+    /// Only where a query is evaluated in fragments.
+    Fragment(Box<FragmentNode<'a>>),
 }
 
 /// A vector selector, or that of a matrix selector.
@@ -353,6 +356,7 @@ impl Node<'_> {
                 })
             }
             Self::Negate(inner) | Self::StepInvariant(inner) => inner.first_selector_time(),
+            Self::Fragment(fragment) => fragment.node.first_selector_time(),
             Self::Binary(binary) => {
                 binary.lhs.first_selector_time().or_else(|| binary.rhs.first_selector_time())
             }

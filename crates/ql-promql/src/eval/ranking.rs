@@ -86,7 +86,7 @@ impl Evaluator<'_> {
     }
 
     /// Refuses parameters that make no sense; false if nothing will be chosen at any step.
-    fn check_param(&mut self, node: &AggregateNode<'_>, param: &[f64]) -> Result<bool, EvalError> {
+    pub(crate) fn check_param(&mut self, node: &AggregateNode<'_>, param: &[f64]) -> Result<bool, EvalError> {
         let (min, max) = param_bounds(param);
         let any_nan = param.iter().any(|value| value.is_nan());
         if node.op == AggregateOp::LimitRatio {
@@ -119,7 +119,7 @@ impl Evaluator<'_> {
     }
 }
 
-fn usize_of(k: f64, n_rows: usize) -> usize {
+pub(crate) fn usize_of(k: f64, n_rows: usize) -> usize {
     if k < 1.0 { 0 } else { (k as usize).min(n_rows) }
 }
 
@@ -134,7 +134,7 @@ fn worst_first(op: AggregateOp) -> fn(f64, f64) -> bool {
     if op == AggregateOp::TopK { |a, b| a.is_nan() || a < b } else { |a, b| a.is_nan() || a > b }
 }
 
-fn best_first(rows: &mut [usize], op: AggregateOp, value: impl Fn(usize) -> f64) {
+pub(crate) fn best_first(rows: &mut [usize], op: AggregateOp, value: impl Fn(usize) -> f64) {
     rows.sort_by(|a, b| {
         let (a, b) = (value(*a), value(*b));
         let order = if op == AggregateOp::TopK { b.partial_cmp(&a) } else { a.partial_cmp(&b) };
@@ -198,7 +198,7 @@ impl Heap {
     }
 }
 
-fn keep_cells(block: &mut Block, row: usize, kept: &[u64]) {
+pub(crate) fn keep_cells(block: &mut Block, row: usize, kept: &[u64]) {
     for (word, kept) in block.present_mut(row).iter_mut().zip(kept) {
         *word &= kept;
     }

@@ -1,12 +1,14 @@
 //! Reducing groups of series to one each, series by series in any number of batches.
 
+mod merge;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use base::{Budget, BudgetExceeded, Charge};
-use model::FloatHistogram;
 use model::histogram::{CounterResetHint, HistogramMean, HistogramSum, IncompatibleSchemas, MergeNotes};
+use model::{FloatHistogram, Labels};
 
 use crate::annotations::{Annotation, Annotations, HistogramOperation};
 use crate::ast::AggregateOp;
@@ -35,6 +37,8 @@ pub(crate) struct Reducer<'a> {
     n_steps: usize,
     groups: GroupIndex,
     drop_name: Vec<bool>,
+    /// In a fragment, the first series of each group; see [`Block::origin`].
+    origins: Vec<Labels>,
     floats: FloatCells,
     /// Sums and means of histograms, by group and step.
     histograms: BTreeMap<(usize, u32), HistogramCell>,
@@ -64,6 +68,7 @@ impl<'a> Reducer<'a> {
             n_steps,
             groups: GroupIndex::default(),
             drop_name: Vec::new(),
+            origins: Vec::new(),
             floats,
             histograms: BTreeMap::new(),
             remarks: Annotations::new(),
@@ -77,6 +82,7 @@ impl<'a> Reducer<'a> {
             let group = self.groups.group_of(block.labels(row), self.node);
             if group == self.drop_name.len() {
                 self.drop_name.push(false);
+                self.origins.extend(block.origin(row).cloned());
             }
             self.drop_name[group] |= block.drop_name(row);
             self.add_floats(group, block, row);
@@ -169,7 +175,7 @@ impl<'a> Reducer<'a> {
         for (step, histogram) in cells {
             match self.histograms.entry((group, *step)) {
                 Entry::Vacant(vacant) => {
-                    vacant.insert(HistogramCell::new(kind, histogram));
+                    vacant.insert(HistogramCell::new(kind, block.labels(row), histogram));
                 }
                 Entry::Occupied(mut cell) => {
                     if !cell.get_mut().add(histogram) {
@@ -206,6 +212,11 @@ impl<'a> Reducer<'a> {
             FloatCells::Variance(cells) => put(&mut out, cells, Welford::variance),
         }
         self.put_histograms(&mut out);
+        if !self.origins.is_empty() {
+            let mut order: Vec<usize> = (0..self.origins.len()).collect();
+            order.sort_by(|a, b| self.origins[*a].cmp(&self.origins[*b]));
+            out.reorder(&order);
+        }
         out.retain_rows(|block, row| !block.row_is_empty(row));
         annotations.merge(self.remarks);
         out
@@ -322,6 +333,8 @@ impl HistogramState {
 struct HistogramCell {
     /// `None` once exponential and custom buckets met.
     state: Option<HistogramState>,
+    /// Of the series of the first histogram.
+    labels: Labels,
     /// Of the first histogram; the others are taken to be alike.
     histogram_bytes: usize,
     reset: bool,
@@ -330,13 +343,14 @@ struct HistogramCell {
 }
 
 impl HistogramCell {
-    fn new(kind: HistogramReduction, first: &FloatHistogram) -> Self {
+    fn new(kind: HistogramReduction, labels: &Labels, first: &FloatHistogram) -> Self {
         let state = match kind {
             HistogramReduction::Sum => HistogramState::Sum(HistogramSum::new(first.clone())),
             HistogramReduction::Mean => HistogramState::Mean(HistogramMean::new(first.clone())),
         };
         let mut cell = Self {
             state: Some(state),
+            labels: labels.clone(),
             histogram_bytes: first.size_bytes(),
             reset: false,
             not_reset: false,

@@ -34,9 +34,9 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    fn new(n_steps: usize, tally: Tally) -> Self {
+    fn new(n_steps: usize, tracks_origins: bool, tally: Tally) -> Self {
         let (annotations, buffer, scratch) = (Annotations::new(), SeriesBuffer::default(), Vec::new());
-        let (block, carry) = (Block::new(n_steps), Carry::default());
+        let (block, carry) = (Block::tracking(n_steps, tracks_origins), Carry::default());
         Self { block, annotations, tally, buffer, scratch, carry }
     }
 }
@@ -133,7 +133,7 @@ impl Evaluator<'_> {
         };
         let n_threads = context.threads.min(series.len() / SERIES_PER_THREAD_MIN).max(1);
         let bound = |thread: usize| series.start + series.len() * thread / n_threads;
-        let shard = || Shard::new(n_steps, self.tally.sibling());
+        let shard = || Shard::new(n_steps, self.tracks_origins, self.tally.sibling());
         let shards: Vec<Result<Shard, EvalError>> = std::thread::scope(|scope| {
             let run = &run;
             let others: Vec<_> = (1..n_threads)

@@ -1,5 +1,6 @@
 //! Evaluation against series in memory.
 
+mod fragments;
 mod limits;
 mod names;
 mod statistics;

@@ -276,7 +276,8 @@ impl Evaluator<'_> {
         let work = |idx: usize, shard: &mut Shard| {
             read(&*set, idx, &matrix.selector, &mut shard.buffer)?;
             drop_stale_markers(&mut shard.buffer);
-            slide(call, set.labels(idx), false, shard, &held, options)
+            let labels = set.labels(idx);
+            slide(call, &Row { labels, origin: Some(labels), drop_name: false }, shard, &held, options)
         };
         self.deliver(set.len(), call.grid.n_steps, work, delivery)?;
         self.held.touch(held.peak())?;
@@ -293,7 +294,9 @@ impl Evaluator<'_> {
         let options = self.options;
         let block = self.for_each_series(inner.n_rows(), call.grid.n_steps, |row, shard| {
             fill_from_row(&mut shard.buffer, inner, row, inner_grid);
-            slide(call, inner.labels(row), inner.drop_name(row), shard, &held, options)
+            let (labels, drop_name) = (inner.labels(row), inner.drop_name(row));
+            let row = Row { labels, origin: inner.origin(row), drop_name };
+            slide(call, &row, shard, &held, options)
         })?;
         self.held.touch(held.peak())?;
         Ok(block)
@@ -301,7 +304,7 @@ impl Evaluator<'_> {
 }
 
 /// Whether all series that match have the same name.
-fn names_one_metric(matchers: &[Matcher]) -> bool {
+pub(crate) fn names_one_metric(matchers: &[Matcher]) -> bool {
     matchers.iter().any(|matcher| {
         matcher.name == METRIC_NAME && matcher.op == MatchOp::Equal && !matcher.value.is_empty()
     })
@@ -348,17 +351,25 @@ fn fill_from_row(buffer: &mut SeriesBuffer, block: &Block, row: usize, grid: Gri
     }
 }
 
+/// The series in the shard's buffer.
+struct Row<'a> {
+    labels: &'a Labels,
+    /// Of [`Block::origin`].
+    origin: Option<&'a Labels>,
+    drop_name: bool,
+}
+
 /// Evaluates the call for the series in the shard's buffer and appends its row, if it has samples.
 fn slide(
     call: &WindowCall<'_>,
-    labels: &Labels,
-    input_drops_name: bool,
+    input: &Row<'_>,
     shard: &mut Shard,
     held: &HeldSamples,
     options: &EngineOptions,
 ) -> Result<(), EvalError> {
     // `first_over_time` and `last_over_time` give samples as they are, name included.
-    let drop_name = input_drops_name || !matches!(call.name, "first_over_time" | "last_over_time");
+    let Row { labels, origin, .. } = *input;
+    let drop_name = input.drop_name || !matches!(call.name, "first_over_time" | "last_over_time");
     let out_labels = if drop_name && !options.delayed_name_removal {
         crate::functions::drop_metric_name(labels)
     } else {
@@ -367,6 +378,7 @@ fn slide(
     let Shard { block, annotations, tally, buffer, scratch, carry } = shard;
     carry.clear();
     let row = block.push_row(out_labels, drop_name);
+    block.set_origin(row, origin);
     let mut windows = Windows::new(call, buffer);
     let mut any_float = false;
     let (mut n_out, mut shown) = (0, 0);
@@ -467,6 +479,7 @@ pub(crate) fn absent_labels(arg: &Node<'_>) -> Labels {
     let matchers = match arg {
         Node::Vector(selector) => selector.matchers,
         Node::Matrix(matrix) => matrix.selector.matchers,
+        Node::Fragment(fragment) => return absent_labels(&fragment.node),
         _ => return Labels::empty(),
     };
     let mut builder = LabelsBuilder::new();

@@ -68,7 +68,7 @@ pub(crate) fn histogram_statistic(
     statistic: HistogramStatistic,
     input: &Block,
 ) -> Block {
-    let mut out = Block::new(input.n_steps());
+    let mut out = input.sibling(input.n_steps());
     for row in (0..input.n_rows()).filter(|row| !input.histograms(*row).is_empty()) {
         let labels = input.labels(row);
         let labels = if context.delayed_name_removal {
@@ -77,6 +77,7 @@ pub(crate) fn histogram_statistic(
             labels.without(|name| name == METRIC_NAME)
         };
         let to = out.push_row(labels, true);
+        out.set_origin(to, input.origin(row));
         for (step, h) in input.histograms(row) {
             out.set_float(to, *step as usize, statistic.of(h));
         }

@@ -359,6 +359,25 @@ impl FloatMean {
         (self.value, self.c) = kahan_inc(v / self.n, q * self.value, q * self.c);
     }
 
+    /// Adds the floats of another mean.
+    pub(crate) fn merge(&mut self, other: Self) {
+        let n = self.n + other.n;
+        if !self.incremental && !other.incremental {
+            let (sum, c) = kahan_inc(other.value, self.value, self.c);
+            if !sum.is_infinite() {
+                *self = Self { value: sum, c: c + other.c, n, incremental: false };
+                return;
+            }
+        }
+        let share = |mean: Self| {
+            let by = if mean.incremental { mean.n / n } else { 1.0 / n };
+            (mean.value * by, mean.c * by)
+        };
+        let ((mine, my_c), (theirs, their_c)) = (share(*self), share(other));
+        let (value, c) = kahan_inc(theirs, mine, my_c);
+        *self = Self { value, c: c + their_c, n, incremental: true };
+    }
+
     pub(crate) fn finish(self) -> f64 {
         if self.incremental { self.value + self.c } else { self.value / self.n + self.c / self.n }
     }

@@ -240,7 +240,7 @@ fn show_series(series: &MatrixSeries) -> String {
     texts.join(" ")
 }
 
-fn show_value(value: &Value) -> String {
+pub(super) fn show_value(value: &Value) -> String {
     let mut out = format!("the {} ", value.type_name());
     match value {
         Value::Scalar { value, .. } => out.push_str(&show_float(*value)),

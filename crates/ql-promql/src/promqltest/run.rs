@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::annotated::{self, AnnotationMismatch};
 use super::compare::{self, Mismatch};
+use super::fragmented::{self, FragmentMismatch};
 use super::load::{self, LoadError};
 use super::pinned;
 use super::script::{Command, Eval, EvalTime, Script, ScriptError};
@@ -71,6 +72,8 @@ pub enum FailureKind {
     InRange(Mismatch),
     #[error("{0}")]
     Annotations(#[from] AnnotationMismatch),
+    #[error("{0}")]
+    Fragments(#[from] FragmentMismatch),
 }
 
 impl fmt::Display for Failure {
@@ -85,9 +88,19 @@ impl fmt::Display for Failure {
 /// Runs every command of a script. The error is that of a malformed script; evaluations that
 /// differ from what is stated are in the report.
 pub fn run(text: &str) -> Result<Report, ScriptError> {
+    run_in_fragments(text, &engine_options(), &[])
+}
+
+/// As [`run`], with engine options of one's own, and every query once more in fragments at each of these
+/// numbers of places.
+pub fn run_in_fragments(
+    text: &str,
+    options: &EngineOptions,
+    n_places: &[usize],
+) -> Result<Report, ScriptError> {
     let script = Script::parse(text)?;
-    let mut runner =
-        Runner { source: MemorySource::new(), options: engine_options(), report: Report::default() };
+    let (options, n_places) = (options.clone(), n_places.to_vec());
+    let mut runner = Runner { source: MemorySource::new(), options, n_places, report: Report::default() };
     for command in &script.commands {
         match command {
             Command::Clear => runner.source.clear(),
@@ -111,6 +124,7 @@ pub fn run(text: &str) -> Result<Report, ScriptError> {
 struct Runner {
     source: MemorySource,
     options: EngineOptions,
+    n_places: Vec<usize>,
     report: Report,
 }
 
@@ -156,7 +170,7 @@ impl Runner {
             return Ok(());
         }
         let params = QueryParams::range(expr, t_ms - RANGE_STEP_MS, t_ms + RANGE_STEP_MS, RANGE_STEP_MS);
-        let ranged = self.evaluate(&params)?;
+        let ranged = self.evaluate(&params)??;
         let Value::Matrix(series) = &ranged.value else {
             return Ok(());
         };
@@ -190,7 +204,7 @@ impl Runner {
         query: &str,
         params: &QueryParams<'_>,
     ) -> Result<Option<QueryOutput>, FailureKind> {
-        let output = match (self.evaluate(params), &eval.fail) {
+        let output = match (self.evaluate(params)?, &eval.fail) {
             (Ok(_), Some(_)) => return Err(FailureKind::Succeeded),
             (Ok(output), None) => output,
             (Err(e), None) => return Err(e.into()),
@@ -207,9 +221,17 @@ impl Runner {
         Ok(Some(output))
     }
 
-    fn evaluate(&mut self, params: &QueryParams<'_>) -> Result<QueryOutput, EvalError> {
+    /// The outcome of the whole query, after all of its outcomes in fragments were found to be the same.
+    fn evaluate(
+        &mut self,
+        params: &QueryParams<'_>,
+    ) -> Result<Result<QueryOutput, EvalError>, FragmentMismatch> {
         self.report.n_queries += 1;
-        evaluate(&self.options, params, &self.source, &EvalContext::unbounded())
+        let whole = evaluate(&self.options, params, &self.source, &EvalContext::unbounded());
+        for n_places in &self.n_places {
+            fragmented::check(&self.options, params, &self.source, *n_places, &whole)?;
+        }
+        Ok(whole)
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use ql_promql::promqltest;
+use ql_promql::promqltest::{self, FailureKind};
+use ql_promql::query::EngineOptions;
 
 /// How many failures of a script are shown.
 const SHOWN_MAX: usize = 30;
@@ -22,11 +23,15 @@ fn our_scripts() -> PathBuf {
     manifest_dir().join("../../tests/corpus/promql")
 }
 
-/// Runs a script; every evaluation must give what it states.
+/// The numbers of places at which every query is evaluated in fragments.
+const N_PLACES: [usize; 3] = [1, 3, 7];
+
+/// Runs a script; every evaluation must give what it states, as a whole and in fragments.
 fn check(folder: &Path, name: &str) {
     let file = folder.join(format!("{name}.test"));
     let text = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-    let report = promqltest::run(&text).unwrap_or_else(|e| panic!("{name}.test:{e}"));
+    let report = promqltest::run_in_fragments(&text, &promqltest::engine_options(), &N_PLACES);
+    let report = report.unwrap_or_else(|e| panic!("{name}.test:{e}"));
     let stated = text.lines().filter(|line| line.trim_start().starts_with("eval")).count();
     assert!(stated > 0 && report.n_evals == stated, "{name}.test states {stated}, ran {}", report.n_evals);
     assert!(report.n_queries >= report.n_evals);
@@ -96,6 +101,28 @@ scripts! {
     peer_functions = "peer_functions",
     peer_subqueries = "peer_subqueries",
     ]
+}
+
+/// By default names are removed where a function does so, which is not what scripts expect: there only the
+/// difference between whole and fragmented evaluations matters.
+#[test]
+fn fragments_agree_with_the_whole_when_names_are_removed_at_once() {
+    let options = EngineOptions { delayed_name_removal: false, ..promqltest::engine_options() };
+    let mut n_queries = 0;
+    for (folder, names) in [(upstream_scripts(), UPSTREAM), (our_scripts(), OURS)] {
+        if !folder.is_dir() {
+            eprintln!("SKIPPED: needs ../shared ({})", folder.display());
+            continue;
+        }
+        for name in names {
+            let text = std::fs::read_to_string(folder.join(format!("{name}.test"))).unwrap();
+            let report = promqltest::run_in_fragments(&text, &options, &N_PLACES).unwrap();
+            n_queries += report.n_queries;
+            let differing = report.failures.iter().find(|f| matches!(f.kind, FailureKind::Fragments(_)));
+            assert!(differing.is_none(), "{name}.test:{}", differing.unwrap());
+        }
+    }
+    assert!(n_queries > 1_000, "{n_queries}");
 }
 
 #[test]
