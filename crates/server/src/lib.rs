@@ -4,6 +4,7 @@
 #![expect(missing_debug_implementations, reason = "handles of tasks and sockets have nothing to print")]
 
 pub mod accounts;
+mod batch_headers;
 pub mod delta_streams;
 mod discovery;
 mod failure_log;

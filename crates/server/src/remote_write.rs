@@ -38,7 +38,7 @@ use metrics::{DropReason, QueueMetrics, RemoteMetrics};
 pub use queue::QueueError;
 use queue::{Queue, delete_files};
 use round::Counts;
-use sender::{Mode, Sender, encode_record};
+use sender::{BatchNames, Mode, Sender, encode_record};
 
 /// What may wait on disk for one remote unless the caller says otherwise: at 2 bytes a sample, days
 /// of what a small server collects.
@@ -253,6 +253,7 @@ impl RemoteWriting {
             metrics: Arc::clone(&metrics),
             metadata: Arc::clone(&self.metadata),
             tenant: self.parts.tenant.clone(),
+            names: BatchNames::new(),
         });
         let task = tokio::spawn(async move {
             // A queue has one reader.

@@ -107,8 +107,8 @@ impl Default for StoreOptions {
     }
 }
 
-/// Names one batch of one writer. A batch that was applied is applied once: the store remembers
-/// the highest sequence of each (writer, epoch).
+/// Names one batch of one writer of a tenant. A batch is applied once: the store remembers the highest
+/// sequence of each (tenant, writer, epoch), and takes a lower one for a repetition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BatchId {
     pub writer: u64,

@@ -46,7 +46,7 @@ pub struct AppendOutcome {
     pub rejected: Rejections,
     /// Series that were not in the live store before.
     pub new_series: u64,
-    /// The batch had been applied before; nothing was done.
+    /// The batch had been applied before, or one of a higher sequence; nothing was done.
     pub repeated: bool,
     /// The first sample that was refused, for the sender's error message:
     /// `(series_idx of the batch, timestamp, reason)`.

@@ -28,7 +28,7 @@ use crate::store::charge::LiveCharge;
 use crate::store::counters::Counters;
 use crate::store::damage::Damage;
 use crate::store::lifecycle::Lifecycle;
-use crate::store::writers::Writers;
+use crate::store::writers::{Turns, Writers};
 
 mod append;
 mod charge;
@@ -86,6 +86,7 @@ pub(crate) struct Shared {
     cache: Arc<PartCache>,
     parts: Mutex<HashMap<PartId, Arc<MetricsPart>>>,
     writers: Mutex<Writers>,
+    turns: Turns,
     counters: Counters,
     damage: Mutex<Damage>,
     read_only: RwLock<Option<String>>,
@@ -168,6 +169,7 @@ impl MetricStore {
             cache,
             parts: Mutex::new(HashMap::new()),
             writers: Mutex::new(Writers::default()),
+            turns: Turns::default(),
             counters: Counters::default(),
             damage: Mutex::new(Damage::default()),
             read_only: RwLock::new(None),

@@ -1,6 +1,8 @@
 //! The task that empties one queue into one remote.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use base::{Clock, TenantId};
@@ -9,12 +11,14 @@ use config::prometheus::remote::{RemoteWriteConfig, RemoteWriteMessage};
 use http::Uri;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use model::SeriesBatch;
+use store_metrics::BatchId;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use wire_core::compression::compress;
 use wire_core::{Compression, decompress};
 use wire_prom::remote_write::{SeriesCache, WriteMessage, WriteOptions, decode_v2, encode_v1, encode_v2};
 
+use crate::batch_headers;
 use crate::outbound::client::{HttpClient, Outgoing};
 
 use super::known_metadata::KnownMetadata;
@@ -59,6 +63,28 @@ pub(super) struct Sender {
     pub(super) metrics: Arc<QueueMetrics>,
     pub(super) metadata: Arc<KnownMetadata>,
     pub(super) tenant: TenantId,
+    pub(super) names: BatchNames,
+}
+
+/// Names for the requests of one life of a sender.
+#[derive(Debug)]
+pub(super) struct BatchNames {
+    epoch: u64,
+    next_sequence: AtomicU64,
+}
+
+impl BatchNames {
+    /// The hasher's keys are random. Two lives with one name would lose what one of them sends, so no
+    /// clock may decide.
+    pub(super) fn new() -> Self {
+        Self { epoch: RandomState::new().hash_one(()), next_sequence: AtomicU64::new(1) }
+    }
+
+    /// The name of the next request of a writer, which has one under way at a time.
+    fn next(&self, writer: u64) -> BatchId {
+        let sequence = self.next_sequence.fetch_add(1, Ordering::Relaxed);
+        BatchId { writer, epoch: self.epoch, sequence }
+    }
 }
 
 /// How posting a body ended.
@@ -165,8 +191,8 @@ impl Sender {
         let custom = Counts { histograms: plan.custom_buckets, ..Counts::default() };
         self.metrics.dropped(DropReason::CustomBuckets, custom);
         let mut shards = JoinSet::new();
-        for requests in plan.shards {
-            shards.spawn(Arc::clone(self).send_all(requests, modes.clone()));
+        for (writer, requests) in (0..).zip(plan.shards) {
+            shards.spawn(Arc::clone(self).send_all(writer, requests, modes.clone()));
         }
         let mut all_done = true;
         while let Some(outcome) = shards.join_next().await {
@@ -230,16 +256,16 @@ impl Sender {
     }
 
     /// Sends one shard's requests one after another; false when that was interrupted.
-    async fn send_all(self: Arc<Self>, requests: Vec<SeriesBatch>, mut modes: Modes) -> bool {
+    async fn send_all(self: Arc<Self>, writer: u64, requests: Vec<SeriesBatch>, mut modes: Modes) -> bool {
         for request in requests {
-            if *modes.borrow() == Mode::Stop || !self.send(request, &mut modes).await {
+            if *modes.borrow() == Mode::Stop || !self.send(writer, request, &mut modes).await {
                 return false;
             }
         }
         true
     }
 
-    async fn send(&self, mut request: SeriesBatch, modes: &mut Modes) -> bool {
+    async fn send(&self, writer: u64, mut request: SeriesBatch, modes: &mut Modes) -> bool {
         let newest_ms = newest_ms(&request);
         let encode = |request: &mut SeriesBatch| {
             let too_old = drop_older(request, self.oldest_ms());
@@ -247,7 +273,8 @@ impl Sender {
             self.encode(request)
         };
         let body = || encode(&mut request);
-        let (posted, counts) = self.post(body, modes).await;
+        let name = self.names.next(writer);
+        let (posted, counts) = self.post(body, Some(name), modes).await;
         match posted {
             Posted::Accepted(headers) => {
                 self.count_written(counts, &headers);
@@ -298,7 +325,12 @@ impl Sender {
 
     /// Posts until there is a final answer or the mode says to leave it; `body` is asked anew for each
     /// try, since samples age.
-    async fn post(&self, mut body: impl FnMut() -> Body, modes: &mut Modes) -> (Posted, Counts) {
+    async fn post(
+        &self,
+        mut body: impl FnMut() -> Body,
+        name: Option<BatchId>,
+        modes: &mut Modes,
+    ) -> (Posted, Counts) {
         let mut backoff = Backoff::new(self.config.queue.min_backoff_ms, self.config.queue.max_backoff_ms);
         let mut is_first = true;
         loop {
@@ -306,7 +338,7 @@ impl Sender {
             if body.counts.total() == 0 && body.n_metadata == 0 {
                 return (Posted::Refused(HeaderMap::new()), body.counts);
             }
-            let (verdict, headers, problem) = self.try_once(&body).await;
+            let (verdict, headers, problem) = self.try_once(&body, name).await;
             let after = match verdict {
                 Verdict::Accepted => return (Posted::Accepted(headers), body.counts),
                 Verdict::Refused => {
@@ -328,10 +360,13 @@ impl Sender {
         }
     }
 
-    async fn try_once(&self, body: &Body) -> (Verdict, HeaderMap, String) {
+    async fn try_once(&self, body: &Body, name: Option<BatchId>) -> (Verdict, HeaderMap, String) {
         let timeout = Duration::from_millis(self.config.timeout_ms.max(1).unsigned_abs());
         let mut request = Outgoing::post(self.uri.clone(), body.bytes.clone(), timeout);
         request.headers = self.headers();
+        if let Some(name) = name {
+            batch_headers::write(&mut request.headers, name);
+        }
         let started_ns = self.clock.monotonic_ns();
         let answer = self.client.send(request, ANSWER_BYTES_MAX).await;
         let seconds = self.clock.monotonic_ns().saturating_sub(started_ns) as f64 / 1e9;
@@ -384,7 +419,7 @@ impl Sender {
                 let mut request = SeriesBatch::new(self.tenant.clone());
                 request.metadata = entries.to_vec();
                 let n = entries.len() as f64;
-                match self.post(|| self.encode(&mut request), &mut modes).await.0 {
+                match self.post(|| self.encode(&mut request), None, &mut modes).await.0 {
                     Posted::Accepted(_) => self.metrics.metadata_sent.add(n),
                     Posted::Refused(_) => self.metrics.metadata_failed.add(n),
                     Posted::Interrupted => return,

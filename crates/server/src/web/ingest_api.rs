@@ -15,6 +15,7 @@ use wire_prom::remote_write::{DecodedWrite, SeriesCache, WriteMessage, WriteOpti
 use super::App;
 use super::access::Caller;
 use super::reply::plain_error;
+use crate::batch_headers;
 use crate::ingest::IngestError;
 
 /// As upstream: 32 MiB once decompressed.
@@ -59,15 +60,30 @@ pub(crate) async fn write(
         );
         return plain_error(StatusCode::UNSUPPORTED_MEDIA_TYPE, &refused);
     }
+    let batch = match batch_headers::read(&headers) {
+        Ok(batch) => batch,
+        Err(error) => {
+            app.metrics.rejected_requests.with(&["malformed"]).inc();
+            return plain_error(StatusCode::BAD_REQUEST, &error.to_string());
+        }
+    };
+    let options = AppendOptions { batch, ..AppendOptions::default() };
     let worker = Arc::clone(&app);
-    let outcome = tokio::task::spawn_blocking(move || ingest_write(&worker, &caller, message, &body)).await;
+    let work = move || ingest_write(&worker, &caller, message, &body, options);
+    let outcome = tokio::task::spawn_blocking(work).await;
     match outcome {
         Ok(response) => response,
         Err(panic) => plain_error(StatusCode::INTERNAL_SERVER_ERROR, &panic.to_string()),
     }
 }
 
-fn ingest_write(app: &App, caller: &Caller, message: WriteMessage, body: &[u8]) -> Response {
+fn ingest_write(
+    app: &App,
+    caller: &Caller,
+    message: WriteMessage,
+    body: &[u8],
+    append_options: AppendOptions,
+) -> Response {
     let plain = match decompress(Compression::Snappy, body, DECODED_BYTES_MAX) {
         Ok(plain) => plain,
         Err(error) => return undecodable(app, caller, &error),
@@ -88,7 +104,7 @@ fn ingest_write(app: &App, caller: &Caller, message: WriteMessage, body: &[u8]) 
         }
     };
     app.metrics.invalid_labels.add(decoded.invalid_label_samples as f64);
-    let outcome = match append(app, &decoded.batch) {
+    let outcome = match append(app, &decoded.batch, append_options) {
         Ok(outcome) => outcome,
         Err(response) => return *response,
     };
@@ -105,8 +121,8 @@ fn undecodable(app: &App, caller: &Caller, error: &DecompressError) -> Response 
 }
 
 /// Appends and counts; an error is the response to give.
-fn append(app: &App, batch: &SeriesBatch) -> Result<AppendOutcome, Box<Response>> {
-    match app.ingest.append(batch, AppendOptions::default()) {
+fn append(app: &App, batch: &SeriesBatch, options: AppendOptions) -> Result<AppendOutcome, Box<Response>> {
+    match app.ingest.append(batch, options) {
         Ok(outcome) => {
             app.metrics.count_append(&batch.tenant, &outcome);
             Ok(outcome)

@@ -20,6 +20,7 @@ pub struct WebMetrics {
     samples_received: Labelled<Counter>,
     pub(crate) otlp_rejected: Counter,
     pub(crate) otlp_warnings: Labelled<Counter>,
+    batches_repeated: Counter,
     samples_rejected: Labelled<Counter>,
     engine_queries: Gauge,
     engine_queries_max: Gauge,
@@ -74,6 +75,10 @@ impl WebMetrics {
             ),
             engine_queries_max: r
                 .gauge("prometheus_engine_queries_concurrent_max", "The max number of concurrent queries."),
+            batches_repeated: r.counter(
+                "sextant_ingest_batches_repeated_total",
+                "Pushed batches that had been applied before, so that nothing was done.",
+            ),
             samples_rejected: r.counters(
                 "sextant_ingest_samples_rejected_total",
                 "Pushed samples that were not stored, by reason.",
@@ -88,6 +93,9 @@ impl WebMetrics {
     }
 
     pub(crate) fn count_append(&self, tenant: &TenantId, outcome: &AppendOutcome) {
+        if outcome.repeated {
+            self.batches_repeated.inc();
+        }
         self.samples_received.with(&[tenant.as_str()]).add(outcome.accepted as f64);
         let rejected = outcome.rejected;
         for (reason, n) in [

@@ -20,6 +20,7 @@ use wire_otlp::{
 use super::App;
 use super::access::Caller;
 use super::reply::{RETRY_AFTER_S, plain_error, with_type};
+use crate::batch_headers;
 use crate::delta_streams::OtlpDeltas;
 use crate::ingest::IngestError;
 
@@ -139,9 +140,10 @@ pub(crate) async fn export(
         Err(error) => return refused(encoding, StatusCode::UNSUPPORTED_MEDIA_TYPE, 3, &error.to_string()),
     };
     let work = move || {
+        let append = append_options(&app, &caller.tenant, &headers)?;
         let plain = decompress(compression, &body, DECODED_BYTES_MAX)
             .map_err(|error| counted(&app, &caller.tenant, Refusal::of_compression(&error)))?;
-        ingest(&app, &caller.tenant, encoding, &plain)
+        ingest(&app, &caller.tenant, encoding, &plain, append)
     };
     match run(work).await {
         Ok(partial) => {
@@ -178,12 +180,24 @@ pub(super) fn counted(app: &App, tenant: &TenantId, refusal: Refusal) -> Refusal
     refusal
 }
 
+/// How a request is to be appended, by its headers.
+pub(super) fn append_options(
+    app: &App,
+    tenant: &TenantId,
+    headers: &HeaderMap,
+) -> Result<AppendOptions, Refusal> {
+    let batch = batch_headers::read(headers)
+        .map_err(|error| counted(app, tenant, Refusal::new(RefusalKind::Malformed, &error)))?;
+    Ok(AppendOptions { batch, ..AppendOptions::default() })
+}
+
 /// Decodes, translates and stores a request that has been decompressed. Blocks.
 pub(super) fn ingest(
     app: &App,
     tenant: &TenantId,
     encoding: ResponseEncoding,
     plain: &[u8],
+    append: AppendOptions,
 ) -> Result<PartialSuccess, Refusal> {
     let decoded = match encoding {
         ResponseEncoding::Protobuf => decode_protobuf(plain),
@@ -205,7 +219,7 @@ pub(super) fn ingest(
     }
     let outcome = app
         .ingest
-        .append(&translated.batch, AppendOptions::default())
+        .append(&translated.batch, append)
         .map_err(|error| counted(app, tenant, Refusal::of_append(&error)))?;
     app.metrics.count_append(tenant, &outcome);
     if outcome.rejected.series_memory > 0 {

@@ -15,7 +15,9 @@ use wire_otlp::{ResponseEncoding, encode_response};
 
 use super::App;
 use super::access::Caller;
-use super::otlp_api::{DECODED_BYTES_MAX, PartialSuccess, RECEIVER_OFF, Refusal, counted, ingest, run};
+use super::otlp_api::{
+    DECODED_BYTES_MAX, PartialSuccess, RECEIVER_OFF, Refusal, append_options, counted, ingest, run,
+};
 use super::reply::plain_error;
 
 /// Where the method is called.
@@ -99,6 +101,7 @@ async fn call(
         }
         Ok(compression) => compression,
     };
+    let append = append_options(&app, &caller.tenant, headers)?;
     let work = move || {
         let refusal = |error| counted(&app, &caller.tenant, Refusal::of_compression(&error));
         let (is_compressed, message) = read_message(&body).map_err(|problem| {
@@ -107,7 +110,7 @@ async fn call(
         })?;
         let used = if is_compressed { compression } else { Compression::Identity };
         let plain = decompress(used, message, DECODED_BYTES_MAX).map_err(refusal)?;
-        ingest(&app, &caller.tenant, ResponseEncoding::Protobuf, &plain)
+        ingest(&app, &caller.tenant, ResponseEncoding::Protobuf, &plain, append)
     };
     Ok(run(work).await?)
 }

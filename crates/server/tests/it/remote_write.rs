@@ -1,5 +1,6 @@
 //! Remote write against a receiver on loopback: what arrives, what survives, what is counted.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -43,6 +44,8 @@ struct Seen {
     metadata: watch::Sender<Vec<(String, Metadata)>>,
     requests: watch::Sender<usize>,
     headers: Mutex<HeaderMap>,
+    /// Status, and the name of the batch: writer, epoch, sequence.
+    names: Mutex<Vec<(u16, [Option<u64>; 3])>>,
 }
 
 impl Receiver {
@@ -53,6 +56,7 @@ impl Receiver {
             metadata: watch::Sender::default(),
             requests: watch::Sender::default(),
             headers: Mutex::default(),
+            names: Mutex::default(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -88,6 +92,9 @@ async fn receive(State(seen): State<Arc<Seen>>, headers: HeaderMap, body: Bytes)
     };
     assert_eq!(headers["content-encoding"], "snappy");
     assert_eq!(headers["x-prometheus-remote-write-version"], message.version_header());
+    let number = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()?.parse().ok());
+    let name = ["x-sextant-writer", "x-sextant-epoch", "x-sextant-sequence"].map(number);
+    seen.names.lock().push((status, name));
     *seen.headers.lock() = headers;
     let mut response = Response::default();
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
@@ -256,6 +263,38 @@ async fn what_may_pass_is_retried_and_what_cannot_is_dropped() {
     assert_eq!((metric("retried_total"), metric("total")), (6.0, 5.0));
     assert_eq!(metric("failed_total"), 3.0 + 7.0);
     assert_eq!(metric("pending"), 0.0);
+}
+
+#[tokio::test]
+async fn a_request_keeps_its_name_when_it_is_sent_again() {
+    let mut epochs = Vec::new();
+    for settings in ["", "  protobuf_message: io.prometheus.write.v2.Request\n"] {
+        let dir = tempfile::tempdir().unwrap();
+        let receiver = Receiver::start(&[500, 503, 200, 400, 500]).await;
+        let sending = Sending::new(dir.path());
+        sending.configure(receiver.address, settings);
+        for t_ms in 1..=3 {
+            sending.offer(batch(t_ms)).await;
+        }
+        // Some are refused, so what arrives is known by requests: five to begin with, and at least one.
+        receiver.wait_for_requests(6).await;
+        sending.remote_writing.finish().await;
+        let names = receiver.seen.names.lock().clone();
+        let mut last: HashMap<u64, (u64, bool)> = HashMap::new();
+        for (status, name) in &names {
+            let [Some(writer), Some(epoch), Some(sequence)] = *name else { panic!("{names:?}") };
+            epochs.push(epoch);
+            let again = last.insert(writer, (sequence, *status >= 500));
+            let expected = again.is_none_or(
+                |(before, is_retried)| {
+                    if is_retried { sequence == before } else { sequence > before }
+                },
+            );
+            assert!(expected, "{names:?}");
+        }
+    }
+    epochs.dedup();
+    assert!(epochs.len() == 2 && epochs[0] != epochs[1], "each life has an epoch: {epochs:?}");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::live::exemplars::LiveExemplar;
 use crate::live::log::LiveBytes;
 use crate::live::series::{JournalRef, LiveSeries, Newest};
 use crate::live::tenant::TenantLive;
-use crate::options::AppendOptions;
+use crate::options::{AppendOptions, BatchId};
 use crate::outcome::{AppendOutcome, RejectReason};
 use crate::part::metadata;
 use crate::record::RecordWriter;
@@ -51,8 +51,10 @@ impl Shared {
         if self.closed.load(Ordering::Acquire) {
             return Err(AppendError::Closed);
         }
+        // A batch that comes again while its first coming is still being applied waits for it.
+        let _turn = options.batch.map(|id| self.turns.of(id).lock());
         if let Some(id) = options.batch
-            && self.writers.lock().contains(id)
+            && self.writers.lock().contains(&batch.tenant, id)
         {
             return Ok(AppendOutcome { repeated: true, ..AppendOutcome::default() });
         }
@@ -71,14 +73,17 @@ impl Shared {
             outcome: AppendOutcome::default(),
         };
         admission.resolve(&tenant, batch, generation);
-        let mut records = Records::new(batch, generation, options);
+        let mut records = Records::new(batch, generation);
         let (floats, histograms) = admission.admit(batch, &mut records);
         let exemplars = admission.admit_exemplars(batch, &mut records);
         let metadata = self.admit_metadata(&tenant, batch, &mut records);
         let histogram_bytes: usize = histograms.iter().map(|i| batch.histograms[*i].h.live_bytes()).sum();
         let estimate = floats.accepted() as u64 * FLOAT_BYTES_ESTIMATE + histogram_bytes as u64;
         self.live_charge.grow(estimate)?;
-        if let Err(error) = self.journal_records(&records.finish()) {
+        // A batch whose sender is to come back is not applied yet.
+        let refused = admission.outcome.rejected;
+        let applied = options.batch.filter(|_| refused.series_limit + refused.series_memory == 0);
+        if let Err(error) = self.journal_records(&records.finish(applied)) {
             self.live_charge.shrink(estimate);
             return Err(error);
         }
@@ -89,8 +94,8 @@ impl Shared {
         if let Some((min_t, max_t)) = accepted_bounds(batch, &floats, &histograms) {
             tenant.cover(min_t, max_t);
         }
-        if let Some(id) = options.batch {
-            self.writers.lock().note(id);
+        if let Some(id) = applied {
+            self.writers.lock().note(&batch.tenant, id);
         }
         let mut outcome = admission.outcome;
         outcome.accepted_exemplars = exemplars.len() as u64;
@@ -183,14 +188,13 @@ impl Shared {
 struct Records<'a> {
     batch: &'a SeriesBatch,
     generation: u32,
-    options: AppendOptions,
     current: Option<RecordWriter>,
     done: Vec<Vec<u8>>,
 }
 
 impl<'a> Records<'a> {
-    fn new(batch: &'a SeriesBatch, generation: u32, options: AppendOptions) -> Self {
-        Self { batch, generation, options, current: None, done: Vec::new() }
+    fn new(batch: &'a SeriesBatch, generation: u32) -> Self {
+        Self { batch, generation, current: None, done: Vec::new() }
     }
 
     fn writer(&mut self) -> &mut RecordWriter {
@@ -205,11 +209,12 @@ impl<'a> Records<'a> {
         })
     }
 
-    fn finish(mut self) -> Vec<Vec<u8>> {
+    /// All records; the last one says that `applied` now is.
+    fn finish(mut self, applied: Option<BatchId>) -> Vec<Vec<u8>> {
         let last = self.current.take();
         self.done.extend(last.map(RecordWriter::into_bytes));
-        if self.options.batch.is_some() && !self.done.is_empty() {
-            let mark = RecordWriter::new(&self.batch.tenant, self.generation, self.options.batch);
+        if applied.is_some() && !self.done.is_empty() {
+            let mark = RecordWriter::new(&self.batch.tenant, self.generation, applied);
             self.done.push(mark.into_bytes());
         }
         self.done

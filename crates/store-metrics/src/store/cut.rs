@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use base::ShardRange;
+use base::{ShardRange, TenantId};
 use codec::Effort;
 use hashbrown::HashMap;
 use model::shard_of;
@@ -15,12 +15,14 @@ use crate::error::StoreError;
 use crate::live::log::SeriesLog;
 use crate::live::series::LiveSeries;
 use crate::live::tenant::TenantLive;
+use crate::options::BatchId;
 use crate::outcome::CutOutcome;
 use crate::part::builder::{Pair, PartBuilder};
 use crate::part::exemplars::PartExemplar;
 use crate::part::family::symbols_of;
 use crate::part::symbols::SymbolTable;
 use crate::part::{FAMILY, SCHEMA_VERSION};
+use crate::record::RecordWriter;
 use crate::rows;
 use crate::store::Shared;
 
@@ -74,6 +76,7 @@ impl Shared {
         self.clear();
         let snapshot = self.catalog.snapshot();
         let frozen = self.freeze(&snapshot);
+        self.carry_writers(frozen.generation + 1);
         let mut attempted = Vec::new();
         let add = self.cut_tenants(&frozen, &mut attempted).inspect_err(|_| {
             // The next cut makes other parts of the same rows.
@@ -128,6 +131,21 @@ impl Shared {
         self.journal_bytes.store(0, Ordering::Relaxed);
         let offsets = OffsetRange { start: snapshot.committed, end };
         Frozen { above, generation, offsets, tombstone_seq: snapshot.tombstone_seq }
+    }
+
+    /// Says again which batches were applied, above what the cut will trim. Where that fails, a batch
+    /// that comes again after a restart is applied again: no reason not to cut, which may make room.
+    fn carry_writers(&self, generation: u32) {
+        let last = self.writers.lock().last_batches();
+        let record = |(tenant, id): &(TenantId, BatchId)| {
+            RecordWriter::new(tenant, generation, Some(*id)).into_bytes()
+        };
+        let records: Vec<Vec<u8>> = last.iter().map(record).collect();
+        if !records.is_empty() {
+            let slices: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
+            // Not among the bytes that ask for the next cut.
+            drop(self.journal.append_batch(&slices));
+        }
     }
 
     /// Forgets generations that are in parts and that no view reads any more.

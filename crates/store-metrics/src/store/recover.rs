@@ -78,7 +78,7 @@ impl Visitor for Replay<'_> {
         self.journal_generation = header.generation;
         self.tenant = Some(self.shared.tenant(&header.tenant));
         if let Some(id) = header.batch {
-            self.shared.writers.lock().note(id);
+            self.shared.writers.lock().note(&header.tenant, id);
         }
     }
 

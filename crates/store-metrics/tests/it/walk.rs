@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use base::{Budget, CancelToken, TenantId};
+use base::{Budget, CancelToken, PerTenant, TenantId};
 use model::histogram::Span;
 use model::{Exemplar, FloatHistogram, HistogramSample, MatchOp, Matcher, Metadata, MetricType};
-use store_metrics::{AppendOptions, BatchId, LabelScope, LiveSamples, RejectReason, SampleColumns};
+use store_metrics::{
+    AppendOptions, AppendOutcome, BatchId, LabelScope, Limits, LiveSamples, RejectReason, SampleColumns,
+    StoreOptions,
+};
 
 use crate::bench::{Bench, NOW_MS, labels};
 
@@ -99,6 +102,46 @@ fn a_batch_is_applied_once() {
     bench.crash();
     assert!(bench.store().append(&batch, options).unwrap().repeated, "the journal knows");
     assert_eq!(bench.read_all()[&up].len(), 1);
+    // Cuts trim the journal, and another tenant's writers are its own.
+    for _ in 0..2 {
+        bench.append(&[(&up, NOW_MS + 1, 1.0)]);
+        bench.store().cut().unwrap();
+    }
+    assert!(!bench.store().wants_cut(), "there is nothing new to cut");
+    bench.crash();
+    assert!(bench.store().append(&batch, options).unwrap().repeated, "the journal still knows");
+    let mut other = batch.clone();
+    other.tenant = TenantId::new("b").unwrap();
+    assert!(!bench.store().append(&other, options).unwrap().repeated);
+    // Nothing else changes when a batch comes again: not even what equal samples would not hide.
+    let next = AppendOptions { batch: Some(BatchId { sequence: 4, ..id }), ..AppendOptions::default() };
+    let mut batch = bench.batch(&[(&up, NOW_MS + 2, 1.0)]);
+    let traced = labels(&[("trace_id", "t")]);
+    batch.exemplars.push((0, Exemplar { labels: traced, value: 1.0, t: NOW_MS + 2, has_t: true }));
+    assert_eq!(bench.store().append(&batch, next).unwrap().accepted_exemplars, 1);
+    assert_eq!(
+        bench.store().append(&batch, next).unwrap(),
+        AppendOutcome { repeated: true, ..AppendOutcome::default() }
+    );
+    assert_eq!(bench.store().stats().exemplars_appended, 1);
+}
+
+#[test]
+fn a_batch_whose_sender_is_to_come_back_is_not_applied() {
+    let limits = Limits { active_series_max: 1, ..Limits::default() };
+    let bench = Bench::with(StoreOptions { limits: PerTenant::all(limits), ..StoreOptions::default() });
+    let (a, b) = (labels(&[("__name__", "a")]), labels(&[("__name__", "b")]));
+    let id = BatchId { writer: 1, epoch: 1, sequence: 1 };
+    let options = AppendOptions { batch: Some(id), ..AppendOptions::default() };
+    let batch = bench.batch(&[(&a, NOW_MS, 1.0), (&b, NOW_MS, 1.0)]);
+    for _ in 0..2 {
+        let outcome = bench.store().append(&batch, options).unwrap();
+        assert_eq!((outcome.repeated, outcome.accepted, outcome.rejected.series_limit), (false, 1, 1));
+    }
+    // One that was refused for good is done with.
+    let stale = bench.batch(&[(&a, NOW_MS, 2.0)]);
+    assert_eq!(bench.store().append(&stale, options).unwrap().rejected.duplicate, 1);
+    assert!(bench.store().append(&stale, options).unwrap().repeated);
 }
 
 fn histogram(count: f64) -> FloatHistogram {
