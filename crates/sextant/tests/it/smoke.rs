@@ -1,6 +1,7 @@
 //! The program alone: start, reload, push, query, delete, access.
 
 mod access;
+mod alert_state;
 mod mixin;
 mod pages;
 pub(crate) mod push;
