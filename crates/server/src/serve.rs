@@ -262,12 +262,10 @@ pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Runni
             }
         });
     }
-    let upkeep = tokio::spawn(upkeep::run(
-        Arc::clone(&app.engine),
-        clock,
-        StoreMetrics::new(&registry, &recovery),
-        shutdown.clone(),
-    ));
+    let store_metrics = StoreMetrics::new(&registry, &recovery);
+    // What opening found is told from the first scrape on.
+    store_metrics.update(&store, &app.engine);
+    let upkeep = tokio::spawn(upkeep::run(Arc::clone(&app.engine), clock, store_metrics, shutdown.clone()));
     if let Some(conversion) = app.delta_conversion() {
         tokio::spawn(Arc::clone(conversion).run(shutdown.clone()));
     }

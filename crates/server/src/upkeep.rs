@@ -159,9 +159,9 @@ impl StoreMetrics {
         self.live_bytes.set(stats.live_bytes as f64);
         self.compactions.set(stats.merges as f64);
         self.compaction_failures.set(stats.merge_failures as f64);
-        self.reload_failures.set(0.0);
-        self.wal_corruptions.set(0.0);
-        // Each finding is logged once: the list of sentences only grows.
+        self.reload_failures.set(stats.part_open_failures as f64);
+        self.wal_corruptions.set(stats.journal_corruptions as f64);
+        // Each finding is logged once: the counts only grow.
         let found = (stats.corrupt_parts + stats.corrupt_blocks) as f64;
         if found > self.corrupt_parts.get() + self.corrupt_blocks.get() {
             tracing::error!(

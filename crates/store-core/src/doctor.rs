@@ -12,7 +12,7 @@ use crate::journal::{Journal, JournalOptions, LocalJournal, RecoveryReport, insp
 use crate::part::{PartError, PartReader};
 use crate::part_family::PartFamily;
 use crate::store_dir::{LockedDir, StoreDirError};
-use crate::sweep::{find_orphans, kept_reason, plan_sweep};
+use crate::sweep::{find_orphans, kept_reason, lost_reason, plan_sweep};
 
 /// What is wrong with one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +78,10 @@ pub fn verify(
     let bounds = crate::journal::bounds(&**vfs, &locked.journal_path(), record_bytes_max)?;
     let plan = plan_sweep(&blobs, &view, find_orphans(&blobs, &view)?, bounds)?;
     report.orphans = plan.delete.into_iter().map(|orphan| orphan.key).collect();
+    for orphan in plan.adopt.parts {
+        let reason = format!("{}; the next start takes it in", lost_reason(&orphan));
+        report.defects.push(Defect { reason, object: orphan.key });
+    }
     for orphan in plan.keep {
         report.defects.push(Defect { reason: kept_reason(&orphan), object: orphan.key });
     }

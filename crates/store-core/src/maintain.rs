@@ -1,6 +1,6 @@
 //! Carries out plans: merge → put → commit → delete. Decides nothing and knows no content.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use base::{CancelToken, TenantId};
@@ -22,6 +22,9 @@ pub struct MaintenancePolicy {
     pub reserve_bytes: u64,
 }
 
+/// How long an input of a failed merge is left alone: somebody may have put it right by then.
+const QUARANTINE_MS: i64 = 3_600_000;
+
 /// What one round did.
 #[derive(Debug, Default)]
 pub struct RoundReport {
@@ -33,8 +36,8 @@ pub struct RoundReport {
     pub reclaimed: ReclaimReport,
     /// Merges put off for want of room.
     pub put_off: u64,
-    /// Merges that failed; the round went on with the others. Parts found corrupt are left alone from
-    /// then on.
+    /// Merges that failed; the round went on with the others. Parts found corrupt are left alone for
+    /// an hour.
     pub failures: Vec<MaintainError>,
 }
 
@@ -80,8 +83,8 @@ pub struct Maintenance {
     blobs: Arc<dyn BlobStore>,
     catalog: Arc<dyn Catalog>,
     families: Vec<Arc<dyn PartFamily>>,
-    /// Inputs of merges that found corruption: left where they are for `doctor`.
-    quarantined: Mutex<BTreeSet<PartId>>,
+    /// Inputs of merges that found corruption, and when: left where they are for `doctor`.
+    quarantined: Mutex<BTreeMap<PartId, i64>>,
 }
 
 impl Maintenance {
@@ -90,23 +93,25 @@ impl Maintenance {
         catalog: Arc<dyn Catalog>,
         families: Vec<Arc<dyn PartFamily>>,
     ) -> Self {
-        Self { blobs, catalog, families, quarantined: Mutex::new(BTreeSet::new()) }
+        Self { blobs, catalog, families, quarantined: Mutex::new(BTreeMap::new()) }
     }
 
-    /// Parts that no merge touches any more because they are damaged.
-    pub fn quarantined(&self) -> Vec<PartId> {
-        self.quarantined.lock().iter().copied().collect()
+    /// Parts that no merge touches for now because they are damaged.
+    pub fn quarantined(&self, now_ms: i64) -> BTreeSet<PartId> {
+        let mut quarantined = self.quarantined.lock();
+        quarantined.retain(|_, since_ms| now_ms.abs_diff(*since_ms) < QUARANTINE_MS.unsigned_abs());
+        quarantined.keys().copied().collect()
     }
 
-    /// Leaves a damaged input of a failed merge alone from now on; the others may be merged without it.
-    fn quarantine(&self, task: &MergeTask, error: &MaintainError) {
+    /// Leaves a damaged input of a failed merge alone for a while; the others may be merged without it.
+    fn quarantine(&self, task: &MergeTask, error: &MaintainError, now_ms: i64) {
         let Some(key) = error.damaged_key() else { return };
         let stem = key.rsplit('/').next().and_then(|name| name.strip_suffix(".part"));
         let damaged = stem.and_then(PartId::parse).filter(|id| task.inputs.contains(id));
         let mut quarantined = self.quarantined.lock();
         match damaged {
-            Some(id) => quarantined.extend([id]),
-            None => quarantined.extend(&task.inputs),
+            Some(id) => quarantined.extend([(id, now_ms)]),
+            None => quarantined.extend(task.inputs.iter().map(|id| (*id, now_ms))),
         }
     }
 
@@ -130,7 +135,7 @@ impl Maintenance {
         report.reclaimed = self.catalog.reclaim()?;
 
         let view = self.catalog.snapshot();
-        let deletion = plan::deletion(&view, &self.quarantined.lock());
+        let deletion = plan::deletion(&view, &self.quarantined(now_ms));
         drop(view);
         if !deletion.done.is_empty() {
             report.tombstones_done = deletion.done.len() as u64;
@@ -139,7 +144,8 @@ impl Maintenance {
         report.rewrites = self.merge_all(&deletion.rewrites, policy, now_ms, cancel, &mut report);
 
         let view = self.catalog.snapshot();
-        let tasks = plan::compaction(&view.parts, now_ms, &policy.compaction, &self.quarantined.lock());
+        let skip = self.quarantined(now_ms);
+        let tasks = plan::compaction(&view.parts, now_ms, &policy.compaction, &skip);
         drop(view);
         report.merges = self.merge_all(&tasks, policy, now_ms, cancel, &mut report);
 
@@ -182,7 +188,7 @@ impl Maintenance {
                     }
                 }
                 Err(error) => {
-                    self.quarantine(task, &error);
+                    self.quarantine(task, &error, now_ms);
                     report.failures.push(error);
                 }
             }

@@ -103,11 +103,11 @@ pub enum PartError {
 }
 
 impl PartError {
-    /// The key of the part, when it is damaged or gone rather than unreachable for now.
+    /// The key of the part, when it is damaged, cut short or gone rather than unreachable for now.
     pub fn damaged_key(&self) -> Option<&str> {
         match self {
             Self::Corrupt(corrupt) => Some(&corrupt.key),
-            Self::Blob(BlobError::NotFound { key }) => Some(key),
+            Self::Blob(BlobError::NotFound { key } | BlobError::OutOfRange { key, .. }) => Some(key),
             _ => None,
         }
     }

@@ -10,7 +10,7 @@ mod retention;
 
 pub use compaction::{CompactionPolicy, compaction, window_of};
 pub use deletion::{DeletionPlan, deletion};
-pub use orphans::{Evidence, Orphan, OrphanPlan, orphans};
+pub use orphans::{Adoption, Evidence, Orphan, OrphanPlan, orphans};
 pub use retention::{DropReason, PartDrop, RetentionPolicy, StoreSize, drop_before_ms, retention};
 
 /// Merge these parts, all of one family, tenant and shard range, and put the outputs in their place.

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use vfs::{Publish, Vfs, VfsError, VfsErrorKind, VfsLock};
 
 use crate::blob::{BlobError, LocalBlobStore};
-use crate::catalog::{Catalog, CatalogError, LocalCatalog, rebuild};
+use crate::catalog::{Catalog, CatalogError, LocalCatalog, Txn, rebuild};
 use crate::journal::{JournalError, JournalOptions, LocalJournal};
-use crate::plan::OrphanPlan;
+use crate::plan::{Adoption, Orphan, OrphanPlan};
 use crate::snapshot::{SNAPSHOTS_PREFIX, remove_unfinished};
-use crate::sweep::{find_orphans, kept_reason, plan_sweep};
+use crate::sweep::{find_orphans, kept_reason, lost_reason, plan_sweep};
 
 /// The version of the layout of a store's directory.
 pub const LAYOUT_VERSION: u32 = 1;
@@ -170,6 +170,22 @@ pub struct StoreDir {
     dir: LockedDir,
 }
 
+/// Takes parts back that the catalog has lost; returns what was found and done. Without room for the
+/// commit they stay out until the next start.
+fn take_back(catalog: &LocalCatalog, adopt: &Adoption) -> Result<Vec<String>, CatalogError> {
+    if adopt.parts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let add = adopt.parts.iter().filter_map(|orphan| orphan.footer.clone()).map(|(meta, _)| meta).collect();
+    let (remove, committed) = (adopt.remove.clone(), Some(adopt.committed));
+    let done = match catalog.commit(Txn { add, remove, committed, ..Txn::default() }) {
+        Ok(_) => "it was taken back in".to_owned(),
+        Err(e) if e.is_no_space() => format!("it stays out for now: {e}"),
+        Err(e) => return Err(e),
+    };
+    Ok(adopt.parts.iter().map(|orphan| format!("{}; {done}", lost_reason(orphan))).collect())
+}
+
 /// Decides about the objects that the catalog does not name. Parts without any catalog mean that it was
 /// lost: it is made again from them.
 fn settle_orphans(
@@ -198,6 +214,7 @@ fn settle_orphans(
         found = find_orphans(blobs, &view)?;
         plan = plan_sweep(blobs, &view, found, bounds)?;
     }
+    problems.extend(take_back(&catalog, &plan.adopt)?);
     problems.extend(plan.keep.iter().map(|o| format!("{} is kept: {}", o.key, kept_reason(o))));
     Ok((catalog, plan, problems))
 }
@@ -224,7 +241,7 @@ impl StoreDir {
         let (catalog, plan, problems) = settle_orphans(&locked, &objects, catalog, &options)?;
         options.start_at = catalog.snapshot().committed;
         // A cut that is kept had these offsets: they are not given again.
-        let kept_ends = plan.keep.iter().filter_map(|orphan| orphan.cut).map(|(_, offsets)| offsets.end);
+        let kept_ends = plan.keep.iter().filter_map(Orphan::cut).map(|(_, offsets)| offsets.end);
         options.start_at = kept_ends.fold(options.start_at, Ord::max);
         let journal = Arc::new(LocalJournal::open(vfs, &locked.journal_path(), options)?);
         for orphan in &plan.delete {

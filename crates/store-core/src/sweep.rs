@@ -20,10 +20,9 @@ pub fn find_orphans(blobs: &Arc<dyn BlobStore>, view: &CatalogSnapshot) -> Resul
         let id = stem.and_then(PartId::parse);
         let unreadable = match PartReader::open(blobs, &object.key) {
             Ok(part) if part.meta().key() == object.key => {
-                let (meta, replaces) = (part.meta(), part.footer().replaces.clone());
-                let is_cut = meta.level == 0 && replaces.is_empty();
-                let cut = is_cut.then_some((meta.incarnation, meta.offsets));
-                found.push(Orphan { key: object.key, id, replaces, cut, unreadable: None });
+                let (footer, replaces) = (part.footer(), part.footer().replaces.clone());
+                let footer = Some((footer.meta.clone(), footer.completes));
+                found.push(Orphan { key: object.key, id, replaces, footer, unreadable: None });
                 continue;
             }
             Ok(part) => format!("it is part {}", part.meta().id),
@@ -31,7 +30,7 @@ pub fn find_orphans(blobs: &Arc<dyn BlobStore>, view: &CatalogSnapshot) -> Resul
             Err(e) => e.to_string(),
         };
         let unreadable = Some(unreadable);
-        found.push(Orphan { key: object.key, id, replaces: Vec::new(), cut: None, unreadable });
+        found.push(Orphan { key: object.key, id, replaces: Vec::new(), footer: None, unreadable });
     }
     Ok(found)
 }
@@ -59,6 +58,11 @@ pub fn plan_sweep(
         }
     }
     Ok(plan::orphans(found, Evidence { view, removed: &removed, present: &present, journal }))
+}
+
+/// One sentence about an orphan that the catalog lost.
+pub fn lost_reason(orphan: &Orphan) -> String {
+    format!("{} is not in the catalog, and its rows are nowhere else: the catalog lost it", orphan.key)
 }
 
 /// One sentence about an orphan that is kept.

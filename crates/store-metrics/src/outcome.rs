@@ -180,8 +180,16 @@ pub struct StoreStats {
     pub corrupt_parts: u64,
     /// Blocks found unreadable in parts whose index is readable.
     pub corrupt_blocks: u64,
-    /// What is wrong with them, one sentence each, sorted; at most a hundred.
+    /// What is wrong as far as the latest reads know, one sentence each, sorted; at most a hundred.
     pub corruption: Vec<String>,
+    /// Attempts to open a part that failed; a damaged part is tried again every minute that it is asked
+    /// for.
+    pub part_open_failures: u64,
+    /// Places where the journal was found damaged on opening: torn ends, lost records, damaged headers,
+    /// records that make no sense.
+    pub journal_corruptions: u64,
+    /// Segments of the journal that opening has read.
+    pub journal_segments_read: u64,
     /// A full or failing disk: appends are refused until there is room.
     pub read_only: bool,
 }

@@ -114,7 +114,8 @@ pub(crate) async fn version(State(app): State<Arc<App>>) -> Response {
 
 pub(crate) async fn runtime_info(State(app): State<Arc<App>>) -> ApiResult {
     let status = app.reload.status();
-    let rejected: u64 = app.store.stats().rejected.total();
+    let stats = app.store.stats();
+    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     success(|w| {
         w.object(|w| {
             for (name, text) in [
@@ -131,7 +132,7 @@ pub(crate) async fn runtime_info(State(app): State<Arc<App>>) -> ApiResult {
             w.key("lastConfigTime");
             w.string(&rfc3339(status.last_success_ms));
             w.key("corruptionCount");
-            w.int(0);
+            w.int(number(stats.journal_corruptions));
             w.key("goroutineCount");
             w.int(app.process.n_threads() as i64);
             w.key("GOMAXPROCS");
@@ -145,7 +146,7 @@ pub(crate) async fn runtime_info(State(app): State<Arc<App>>) -> ApiResult {
             w.key("storageRetention");
             w.string(&app.facts.storage_retention);
             w.key("sextantSamplesRejected");
-            w.int(i64::try_from(rejected).unwrap_or(i64::MAX));
+            w.int(number(stats.rejected.total()));
         });
     })
 }
@@ -258,12 +259,15 @@ fn write_counts(w: &mut JsonWriter, counts: &[Count]) {
 }
 
 /// Replay is over before this server listens; upstream's shape for "nothing to do".
-pub(crate) async fn wal_replay() -> ApiResult {
+/// The segments that the start has read, counted from 0. Requests are answered once all of them are.
+pub(crate) async fn wal_replay(State(app): State<Arc<App>>) -> ApiResult {
+    let n_segments = app.store.stats().journal_segments_read;
+    let last = i64::try_from(n_segments.saturating_sub(1)).unwrap_or(i64::MAX);
     success(|w| {
         w.object(|w| {
-            for name in ["min", "max", "current"] {
+            for (name, segment) in [("min", 0), ("max", last), ("current", last)] {
                 w.key(name);
-                w.int(0);
+                w.int(segment);
             }
         });
     })

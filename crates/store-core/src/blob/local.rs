@@ -212,6 +212,9 @@ impl BlobStore for LocalBlobStore {
     }
 
     fn head(&self, key: &str) -> Result<BlobMeta, BlobError> {
+        // Whoever asks for the size is about to read from the start: a file that was put in the place of
+        // a damaged one is seen.
+        self.open_files.lock().remove(key);
         let len_bytes = self.vfs.file_len(&self.path(key)?).map_err(|e| blob_error(key, e))?;
         Ok(BlobMeta { key: key.to_owned(), len_bytes })
     }

@@ -308,3 +308,31 @@ fn snapshots_may_lie_beside_the_store() {
     snapshot::remove(&*store.blobs, "s", "").unwrap();
     assert!(keys("snapshots/").is_empty());
 }
+
+/// A part whose footer could not be read while the catalog was made again is in no catalog; once its
+/// file is what it was, the next start takes it back.
+#[test]
+fn a_part_that_was_left_out_comes_back_when_it_reads_again() {
+    let vfs = filled();
+    let rows = vec![ToyRow { t_ms: 9, value: 9 }];
+    // Nothing of the old journal can be replayed.
+    remove_all(&vfs, "data/journal");
+    let path = part_path(&vfs);
+    vfs.flip_bit(&path, 60 * 8).unwrap();
+    remove_all(&vfs, "data/catalog");
+    let options = JournalOptions { fresh_incarnation: 2, ..JournalOptions::default() };
+    let store = StoreDir::open(shared(&vfs), Path::new(DIR), options).unwrap();
+    assert_eq!(store.catalog.snapshot().parts.len(), 1);
+    store.journal.append(&encode_rows(&rows)).unwrap();
+    drop(store);
+    assert!(open(&vfs).problems.iter().any(|p| p.contains("unreadable")));
+    vfs.flip_bit(&path, 60 * 8).unwrap();
+    let report = verify(&vfs);
+    assert!(report.defects.iter().any(|d| d.reason.contains("the next start takes it in")), "{report:?}");
+    let store = open(&vfs);
+    assert!(store.problems.iter().any(|p| p.contains("taken back in")), "{:?}", store.problems);
+    assert_eq!(store.catalog.snapshot().parts.len(), 2);
+    drop(store);
+    assert!(verify(&vfs).is_healthy());
+    assert_eq!(open(&vfs).problems, Vec::<String>::new());
+}

@@ -150,13 +150,22 @@ fn a_corrupt_part_is_reported_once_and_holds_up_nothing_else() {
     f.cut(&[110]);
     f.cut(&[120]);
     let key = PartMeta::key_of("toy", &TenantId::anonymous(), bad);
-    f.vfs.flip_bit(&Path::new("d").join(key), 9 * 8).unwrap();
+    let path = Path::new("d").join(key);
+    f.vfs.flip_bit(&path, 9 * 8).unwrap();
     let report = f.round(&Fixture::policy(), 250);
     assert_eq!((report.merges, report.failures.len()), (1, 1));
     assert!(report.failures[0].to_string().contains("is corrupt at byte 8 (block 0 of kind 1)"));
-    assert_eq!(f.maintenance.quarantined(), [bad]);
+    assert_eq!(f.maintenance.quarantined(250), [bad].into());
     assert_eq!(f.round(&Fixture::policy(), 250).failures.len(), 0);
     assert_eq!(f.catalog.snapshot().parts.len(), 3);
+    // It is tried again, and merged once its bytes are what was written.
+    let later_ms = 250 + QUARANTINE_MS;
+    assert_eq!(f.round(&Fixture::policy(), later_ms).failures.len(), 1);
+    f.vfs.flip_bit(&path, 9 * 8).unwrap();
+    assert_eq!(f.round(&Fixture::policy(), later_ms).merges, 1, "the others go on without it");
+    assert_eq!(f.catalog.snapshot().parts.len(), 2);
+    assert_eq!(f.round(&Fixture::policy(), later_ms + QUARANTINE_MS).merges, 1);
+    assert_eq!(f.parts(), [(3, vec![0, 1, 2, 3])]);
 }
 
 #[test]

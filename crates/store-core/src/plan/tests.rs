@@ -4,7 +4,7 @@ use std::sync::Arc;
 use base::{ShardRange, TenantId};
 
 use super::*;
-use crate::catalog::{CatalogSnapshot, Tombstone};
+use crate::catalog::{CatalogSnapshot, JournalBounds, Tombstone};
 use crate::journal::Offset;
 use crate::part::{OffsetRange, PartMeta};
 
@@ -207,7 +207,7 @@ fn orphans_go_in_an_order_that_may_be_interrupted() {
         key: PartMeta::key_of("toy", &TenantId::anonymous(), PartId(u128::from(n))),
         id: Some(PartId(u128::from(n))),
         replaces: replaces.iter().map(|n| PartId(u128::from(*n))).collect(),
-        cut: None,
+        footer: None,
         unreadable: None,
     };
     let check_both = |found: &[Orphan], expected: &[u64], kept: &[u64]| {
@@ -230,6 +230,63 @@ fn orphans_go_in_an_order_that_may_be_interrupted() {
     // What it replaces is in the catalog: a merge that was not committed.
     check(&[orphan(1, &[9])], &[1]);
     check(&[orphan(1, &[2]), orphan(2, &[1])], &[1, 2]);
+}
+
+#[test]
+fn a_part_that_the_catalog_lost_is_taken_back_only_when_its_rows_are_nowhere_else() {
+    // Cuts by their offsets (replacing nothing), merges by what they replace; the catalog has 9, whose
+    // object is gone, and 8.
+    let lost = |n: u64, replaces: &[u64], offsets: (u64, u64), applied: u64, completes: bool| {
+        let level = u8::from(!replaces.is_empty());
+        let meta = PartMeta {
+            tombstones_applied: applied,
+            level,
+            offsets: OffsetRange { start: Offset(offsets.0), end: Offset(offsets.1) },
+            ..part((n, 0, 0, 1, 1))
+        };
+        Orphan {
+            key: meta.key(),
+            id: Some(meta.id),
+            replaces: replaces.iter().map(|n| PartId(u128::from(*n))).collect(),
+            footer: Some((meta, completes)),
+            unreadable: None,
+        }
+    };
+    let journal = |start: u64| {
+        let incarnation = part((1, 0, 0, 1, 1)).incarnation;
+        Some(JournalBounds { incarnation, start: Offset(start), end: Offset(start + 5) })
+    };
+    let check =
+        |found: &[Orphan], journal: Option<JournalBounds>, adopted: &[u64], remove: &[u64], committed| {
+            let view = CatalogSnapshot {
+                parts: parts(&[(8, 0, 0, 1, 1), (9, 0, 0, 1, 1)]),
+                committed: Offset(10),
+                tombstones: vec![tombstone(2, 9, 0, 100)],
+                tombstone_seq: 2,
+                ..CatalogSnapshot::empty()
+            };
+            let (removed, present) = (BTreeSet::new(), BTreeSet::from([PartId(8)]));
+            let evidence = Evidence { view: &view, removed: &removed, present: &present, journal };
+            let plan = orphans(found.to_vec(), evidence);
+            let ids: Vec<u64> = plan.adopt.parts.iter().map(|o| numbers(&[o.id.unwrap()])[0]).collect();
+            assert_eq!((ids, numbers(&plan.adopt.remove)), (adopted.to_vec(), remove.to_vec()), "{found:?}");
+            assert_eq!(plan.adopt.committed, Offset(committed));
+            assert_eq!(plan.keep.len() + plan.adopt.parts.len(), found.len());
+        };
+    // Committed, and the journal has nothing of it any more.
+    check(&[lost(1, &[], (4, 10), 1, false)], journal(10), &[1], &[], 10);
+    check(&[lost(1, &[], (10, 12), 2, false)], journal(12), &[1], &[], 12);
+    // Damaged, the journal proves nothing; or it has some of the rows.
+    check(&[lost(1, &[], (4, 10), 2, false)], None, &[], &[], 10);
+    check(&[lost(1, &[], (10, 13), 2, false)], journal(12), &[], &[], 10);
+    // A merge whose inputs are gone, in the catalog or out of it.
+    check(&[lost(1, &[8, 9], (0, 4), 2, true)], None, &[1], &[8, 9], 10);
+    check(&[lost(1, &[6, 7], (0, 4), 2, true)], None, &[1], &[], 10);
+    check(&[lost(1, &[8, 9], (0, 4), 2, false)], None, &[], &[], 10);
+    // The first deletion was carried out while it was away: its rows would come back.
+    check(&[lost(1, &[8, 9], (0, 4), 0, true)], None, &[], &[], 10);
+    // Two that may have the same rows.
+    check(&[lost(1, &[7, 9], (0, 4), 2, true), lost(7, &[6], (0, 4), 2, true)], None, &[], &[], 10);
 }
 
 /// What two months of planning cost, hour by hour, with tasks applied to literal parts.

@@ -1,5 +1,6 @@
 //! Reads a metrics part: index and blocks on demand, decoded blocks shared through the cache.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use codec::CorruptInput;
@@ -7,7 +8,7 @@ use codec::{block, ints};
 use model::{Labels, Matcher, SeriesId};
 use parking_lot::{Mutex, RwLock};
 use roaring::RoaringBitmap;
-use store_core::{BlockRef, PartError, PartId, PartMeta, PartReader};
+use store_core::{BlockRef, CorruptPart, PartError, PartId, PartMeta, PartReader};
 
 use crate::columns::SampleColumns;
 use crate::matching::{self, Condition, LabelIndex};
@@ -30,6 +31,9 @@ pub(crate) struct MetricsPart {
     n_series: u32,
     /// The blocks of each kind in order.
     by_kind: [Vec<BlockRef>; 12],
+    /// Blocks that were found damaged, by kind and number: reading them again would cost as much and
+    /// say the same. Whoever wants to know anew opens the part anew.
+    damaged: Mutex<BTreeMap<(u16, u32), CorruptPart>>,
 }
 
 impl AtHand {
@@ -96,7 +100,8 @@ impl MetricsPart {
             let footer = BlockRef { kind: 0, offset: 0, len_bytes: 0, crc32c: 0 };
             corrupt(reader.key(), &footer, CorruptInput::OutOfRange("number of series blocks"))
         })?;
-        Ok(Self { reader, cache, held_index: Mutex::new(Weak::new()), n_series, by_kind })
+        let (held_index, damaged) = (Mutex::new(Weak::new()), Mutex::default());
+        Ok(Self { reader, cache, held_index, n_series, by_kind, damaged })
     }
 
     pub(crate) fn meta(&self) -> &PartMeta {
@@ -119,14 +124,25 @@ impl MetricsPart {
     }
 
     fn corrupt(&self, kind: u16, n: u32, error: CorruptInput) -> PartError {
-        match self.block(kind, n) {
+        let error = match self.block(kind, n) {
             Ok(block) => corrupt(self.reader.key(), block, error),
             Err(missing) => missing,
+        };
+        self.remember(kind, n, &error);
+        error
+    }
+
+    fn remember(&self, kind: u16, n: u32, error: &PartError) {
+        if let PartError::Corrupt(corrupt) = error {
+            self.damaged.lock().insert((kind, n), corrupt.clone());
         }
     }
 
     fn raw(&self, kind: u16, n: u32) -> Result<Vec<u8>, PartError> {
-        self.reader.read_block(self.block(kind, n)?)
+        if let Some(known) = self.damaged.lock().get(&(kind, n)) {
+            return Err(known.clone().into());
+        }
+        self.reader.read_block(self.block(kind, n)?).inspect_err(|error| self.remember(kind, n, error))
     }
 
     fn decompressed(&self, kind: u16, n: u32) -> Result<Vec<u8>, PartError> {

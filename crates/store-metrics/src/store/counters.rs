@@ -18,6 +18,10 @@ pub(crate) struct Counters {
     pub(crate) cut_failures: AtomicU64,
     pub(crate) merges: AtomicU64,
     pub(crate) merge_failures: AtomicU64,
+    /// Attempts to open a part that failed.
+    pub(crate) part_open_failures: AtomicU64,
+    /// Journal records that were intact and could not be understood.
+    pub(crate) strange_records: AtomicU64,
     pub(crate) rejected: Mutex<Rejections>,
 }
 

@@ -57,6 +57,7 @@ impl Shared {
             .read_from(snapshot.committed, &mut |offset, bytes| {
                 replay.report.journal_records += 1;
                 if let Err(error) = replay.apply(bytes) {
+                    self.counters.strange_records.fetch_add(1, Ordering::Relaxed);
                     replay.problem(format!("journal record {offset}: {error}"));
                 }
                 self.journal_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);

@@ -110,6 +110,10 @@ impl Shared {
             cut_failures: load(&counters.cut_failures),
             merges: load(&counters.merges),
             merge_failures: load(&counters.merge_failures),
+            part_open_failures: load(&counters.part_open_failures),
+            journal_corruptions: journal_corruptions(self.journal.recovery())
+                + load(&counters.strange_records),
+            journal_segments_read: self.journal.recovery().n_segments,
             journal_bytes: self.journal.len_bytes(),
             journal_segment: self.journal.segment_of(self.journal.end_offset()).0,
             corrupt_parts,
@@ -141,4 +145,10 @@ impl Shared {
         stats.max_time_ms = bounds.map(|b| b.1);
         stats
     }
+}
+
+/// A torn end counts, as upstream's does, although nobody was told that it was stored.
+fn journal_corruptions(found: &store_core::journal::RecoveryReport) -> u64 {
+    let at_the_end = u64::from(found.torn.is_some()) + u64::from(found.emptied.is_some());
+    at_the_end + (found.lost.len() + found.damaged_headers.len()) as u64
 }

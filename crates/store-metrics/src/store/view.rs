@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use base::{Budget, CancelToken, Charge, ShardSet, TenantId};
 use model::{Labels, Matcher, SeriesId, shard_of};
@@ -17,6 +18,7 @@ use crate::part::family::hidden_in;
 use crate::part::reader::MetricsPart;
 use crate::part::{FAMILY, SERIES_PER_CHUNK};
 use crate::selection::{SelectScope, SelectedPart, SelectedSeries, Source};
+use crate::store::damage::Known;
 use crate::store::{Extent, Shared};
 
 /// What one selected series takes besides its labels.
@@ -43,19 +45,36 @@ pub struct MetricsView {
 }
 
 impl Shared {
-    /// The part, opened once and kept.
+    /// The part, opened once and kept. What is known to be damaged is not read again for a while.
     pub(super) fn part(&self, meta: &PartMeta) -> Result<Arc<MetricsPart>, StoreError> {
+        let now_ns = self.clock.monotonic_ns();
+        let known = self.damage.lock().known(meta.id, now_ns);
+        match known {
+            Known::Nothing => {}
+            Known::Unreadable(error) => return Err(error),
+            Known::Stale => drop(self.parts.lock().remove(&meta.id)),
+        }
         if let Some(part) = self.parts.lock().get(&meta.id) {
             return Ok(Arc::clone(part));
         }
-        let reader = PartReader::open(&self.blobs, &meta.key())?;
-        let part = Arc::new(MetricsPart::new(reader, Arc::clone(&self.cache))?);
+        let part = self.open_part(meta).inspect_err(|error| {
+            self.counters.part_open_failures.fetch_add(1, Ordering::Relaxed);
+            if matches!(error, StoreError::Corrupt { .. }) {
+                self.damage.lock().does_not_open(meta.id, error, now_ns);
+            }
+        })?;
         self.parts.lock().insert(meta.id, Arc::clone(&part));
         Ok(part)
     }
 
+    fn open_part(&self, meta: &PartMeta) -> Result<Arc<MetricsPart>, StoreError> {
+        let reader = PartReader::open(&self.blobs, &meta.key())?;
+        Ok(Arc::new(MetricsPart::new(reader, Arc::clone(&self.cache))?))
+    }
+
     /// Closes parts that are no longer in the catalog.
     pub(super) fn forget_parts(&self, snapshot: &CatalogSnapshot) {
+        self.damage.lock().retain(snapshot);
         let mut parts = self.parts.lock();
         let named: hashbrown::HashSet<_> = snapshot.parts.iter().map(|meta| meta.id).collect();
         parts.retain(|id, _| {

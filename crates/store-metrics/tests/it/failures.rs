@@ -253,3 +253,79 @@ fn a_flipped_bit_in_the_journal_is_reported_and_costs_one_record() {
     }
     assert!(n_lost > 10, "{n_lost}");
 }
+
+/// Queries do not pay for finding the same damage again and still say so; what was put right is read
+/// again without a restart.
+#[test]
+fn damage_is_remembered_for_a_minute_and_a_restored_part_answers_again() {
+    let series = labels(&[("__name__", "m")]);
+    let check = |damage: &dyn Fn(&vfs::FaultVfs, &std::path::Path, u64), opens: bool| {
+        let mut bench = Bench::new();
+        bench.append(&[(&series, NOW_MS, 1.0)]);
+        bench.store().cut().unwrap();
+        let whole = bench.read_all();
+        let files = bench.disk.files();
+        let part = files.iter().find(|(path, _)| path.extension().is_some_and(|e| e == "part"));
+        let (path, len) = part.expect("a cut writes a part");
+        let bytes = bench.disk.read(path).unwrap();
+        bench.store = None;
+        damage(&bench.disk, path, *len);
+        bench.open();
+        let restore = || {
+            if bench.disk.exists(path).unwrap() {
+                bench.disk.remove(path).unwrap();
+            }
+            bench.disk.create(path).unwrap().write_all(&bytes).unwrap();
+        };
+        let ask = |n_warnings: usize, n_open_failures: u64| {
+            let view = bench.store().view();
+            let (budget, cancel) = (Budget::unlimited(), CancelToken::unbounded());
+            let selected = view.select(&bench.tenant, &[], 0, i64::MAX, &budget, &cancel).unwrap();
+            let mut columns = store_metrics::SampleColumns::default();
+            (0..selected.len()).for_each(|i| selected.read(i, &mut columns).unwrap());
+            let stats = bench.store().stats();
+            assert_eq!((view.warnings().len(), stats.corruption.len()), (n_warnings, n_warnings));
+            let expected = if opens { 0 } else { n_open_failures };
+            assert_eq!(stats.part_open_failures, expected, "{:?}", view.warnings());
+            assert_eq!(stats.corrupt_parts + stats.corrupt_blocks, 1);
+        };
+        let loaded_metadata = u64::from(!opens);
+        ask(1, loaded_metadata);
+        ask(1, 1);
+        bench.clock.advance(std::time::Duration::from_secs(61));
+        ask(1, 2);
+        restore();
+        ask(1, 2);
+        bench.clock.advance(std::time::Duration::from_secs(61));
+        ask(0, 2);
+        assert_eq!(bench.read_all(), whole);
+    };
+    check(&|disk, path, len| disk.flip_bit(path, (len - 3) * 8).unwrap(), false);
+    check(&|disk, path, len| disk.open_append(path).unwrap().truncate(len / 2).unwrap(), false);
+    check(&|disk, path, _| disk.remove(path).unwrap(), false);
+    check(&|disk, path, _| disk.flip_bit(path, 9 * 8).unwrap(), true);
+}
+
+#[test]
+fn what_the_journal_has_lost_is_counted() {
+    let series = labels(&[("__name__", "m")]);
+    let check = |damage: &dyn Fn(&vfs::FaultVfs, &std::path::Path, u64), n_corruptions: u64| {
+        let mut bench = Bench::new();
+        for i in 0..3 {
+            bench.append(&[(&series, NOW_MS + i, 1.0)]);
+        }
+        assert_eq!(bench.store().stats().journal_corruptions, 0);
+        bench.store = None;
+        let files = bench.disk.files();
+        let journal = files.iter().find(|(path, _)| path.extension().is_some_and(|e| e == "journal"));
+        let (path, len) = journal.expect("an append writes a segment");
+        damage(&bench.disk, path, *len);
+        bench.open();
+        let stats = bench.store().stats();
+        assert_eq!((stats.journal_corruptions, stats.journal_segments_read), (n_corruptions, 1));
+    };
+    check(&|_, _, _| {}, 0);
+    check(&|disk, path, _| disk.flip_bit(path, 80 * 8).unwrap(), 1);
+    check(&|disk, path, len| disk.open_append(path).unwrap().truncate(len - 1).unwrap(), 1);
+    check(&|disk, path, _| disk.flip_bit(path, 20 * 8).unwrap(), 1);
+}

@@ -129,6 +129,34 @@ fn deletion_and_snapshots() {
     assert_eq!(stored(&restored, "stays", now), samples);
 }
 
+/// What the start finds wrong with the journal is what upstream's names say.
+#[test]
+fn a_damaged_journal_is_counted() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut sextant = Sextant::start(scratch.path(), IDLE, &["--web.enable-remote-write-receiver"]);
+    let now = unix_ms();
+    let corruptions = |sextant: &Sextant| {
+        let info = sextant.get("/api/v1/status/runtimeinfo").json();
+        let replay = sextant.get("/api/v1/status/walreplay").json()["data"].clone();
+        (info["data"]["corruptionCount"].as_u64(), replay)
+    };
+    assert_eq!(corruptions(&sextant), (Some(0), serde_json::json!({ "min": 0, "max": 0, "current": 0 })));
+    for i in 0..3 {
+        write(&sextant, Version::V1, "journalled", &[(now - 3_000 + i * 1_000, i as f64)]);
+    }
+    sextant.process.kill();
+    let journal = std::fs::read_dir(scratch.path().join("data/metrics/journal")).unwrap().next();
+    let journal = journal.unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&journal).unwrap();
+    bytes[80] ^= 1;
+    std::fs::write(&journal, bytes).unwrap();
+    sextant.restart();
+    assert_eq!(corruptions(&sextant).0, Some(1));
+    let metrics = sextant.get("/metrics").text().to_owned();
+    assert!(metrics.contains("\nprometheus_tsdb_wal_corruptions_total 1\n"), "{metrics}");
+    assert!(metrics.contains("\nprometheus_tsdb_reloads_failures_total 0\n"));
+}
+
 /// Everything acknowledged before `kill -9` is there after it, bit for bit.
 #[test]
 fn acknowledged_samples_survive_kill_9() {
