@@ -6,6 +6,7 @@ mod failures;
 mod formats;
 mod matchers;
 mod model_run;
+mod months;
 mod shards;
 mod tenants;
 mod threads;
