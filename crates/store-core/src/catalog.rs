@@ -15,7 +15,7 @@ mod log;
 mod rebuild;
 mod state;
 
-pub use local::{LocalCatalog, removed_in_log};
+pub use local::{LocalCatalog, removed_in_log, unreadable_tombstones};
 pub use log::CATALOG_FORMAT_VERSION;
 pub use rebuild::{JournalBounds, RebuildReport, rebuild};
 

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use vfs::Vfs;
 
 use crate::blob::{BlobStore, LocalBlobStore};
-use crate::catalog::{Catalog, CatalogSnapshot, JournalBounds, LocalCatalog, RebuildReport, rebuild};
+use crate::catalog::{
+    Catalog, CatalogSnapshot, JournalBounds, LocalCatalog, RebuildReport, rebuild, unreadable_tombstones,
+};
 use crate::journal::{Journal, JournalOptions, LocalJournal, RecoveryReport, inspect};
 use crate::part::{PartError, PartReader};
 use crate::part_family::PartFamily;
@@ -84,6 +86,10 @@ pub fn verify(
     }
     for orphan in plan.keep {
         report.defects.push(Defect { reason: kept_reason(&orphan), object: orphan.key });
+    }
+    for object in unreadable_tombstones(&*blobs)? {
+        let reason = "unreadable: should the commit log be lost too, this deletion would be forgotten";
+        report.defects.push(Defect { object, reason: reason.to_owned() });
     }
     if let Some(segment) = &report.journal.emptied {
         let reason = "it holds nothing: it was being created when the power failed, or its records are gone";

@@ -197,6 +197,17 @@ pub(super) fn stored_tombstones(blobs: &dyn BlobStore) -> Result<Vec<Tombstone>,
     Ok(found)
 }
 
+/// The keys of tombstones whose own objects cannot be read: a rebuild without the log would not know them.
+pub fn unreadable_tombstones(blobs: &dyn BlobStore) -> Result<Vec<String>, BlobError> {
+    let mut found = Vec::new();
+    for object in blobs.list(TOMBSTONE_PREFIX)? {
+        if decode_stored_tombstone(&object.key, &blobs.get(&object.key)?).is_none() {
+            found.push(object.key);
+        }
+    }
+    Ok(found)
+}
+
 fn put_tombstones<'a>(
     blobs: &dyn BlobStore,
     prefix: &str,

@@ -8,6 +8,7 @@ mod matchers;
 mod model_run;
 mod months;
 mod shards;
+mod sweep;
 mod tenant_limits;
 mod tenants;
 mod threads;
