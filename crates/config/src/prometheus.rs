@@ -21,6 +21,7 @@ pub mod otlp;
 pub mod remote;
 
 pub(crate) mod client;
+mod cloud;
 pub(crate) mod job;
 pub(crate) mod relabel;
 
@@ -259,6 +260,10 @@ fn check_agent(record: &Record, path: &str) -> Result<(), ConfigError> {
 }
 
 fn warn_inactive(record: &Record, warnings: &mut Vec<Problem>) {
+    for remote in record.sections("remote_write") {
+        let message = cloud::unsupported(remote).map(str::to_owned);
+        warnings.extend(message.map(|message| Problem { pos: Some(remote.pos), message }));
+    }
     let alertmanagers =
         record.section("alerting").into_iter().flat_map(|alerting| alerting.sections("alertmanagers"));
     for owner in record.sections("scrape_configs").chain(alertmanagers) {
@@ -326,6 +331,5 @@ fn alertmanager_config(alertmanager: &Record) -> AlertmanagerConfig<SdConfig> {
         timeout_ms: alertmanager.int("timeout"),
         relabel: relabel::relabel_configs(alertmanager, "relabel_configs"),
         alert_relabel: relabel::relabel_configs(alertmanager, "alert_relabel_configs"),
-        sigv4_yaml: alertmanager.section("sigv4").map(encode::to_yaml),
     }
 }

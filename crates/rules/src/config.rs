@@ -105,8 +105,6 @@ pub struct AlertmanagerConfig<S> {
     pub relabel: Vec<RelabelConfig>,
     /// Applied to alerts on their way to this set.
     pub alert_relabel: Vec<RelabelConfig>,
-    /// AWS request signing, read and checked but not active yet.
-    pub sigv4_yaml: Option<String>,
 }
 
 /// A promtool unit-test file (`promtool test rules`).

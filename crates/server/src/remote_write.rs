@@ -162,9 +162,6 @@ impl RemoteWriting {
         let client = HttpClient::new(config.http.clone(), &self.parts.environment, None);
         let client =
             Box::new(client.map_err(|cause| PrepareError::Client { url: url(), cause: Box::new(cause) })?);
-        if let Some(cloud) = &config.cloud_auth {
-            tracing::warn!(url = %config.url, kind = cloud.kind, "this kind of authentication is not supported yet, requests go without");
-        }
         let queue = match queue {
             Some(queue) => Arc::clone(queue),
             None => {

@@ -173,6 +173,85 @@ pub struct HeaderValues {
     pub files: Vec<String>,
 }
 
+/// Credentials of a cloud, of which a client has at most one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CloudAuth {
+    SigV4(SigV4),
+    AzureAd(AzureAd),
+    GoogleIam(GoogleIam),
+}
+
+/// `sigv4`: AWS signatures. What is empty comes from where AWS's tools look.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SigV4 {
+    pub region: String,
+    pub access_key: String,
+    pub secret_key: Secret,
+    pub profile: String,
+    pub role_arn: String,
+    pub external_id: String,
+    pub use_fips_sts_endpoint: bool,
+    /// Empty: `aps`.
+    pub service_name: String,
+}
+
+/// One of Azure's separate clouds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AzureCloud {
+    #[default]
+    Public,
+    Government,
+    China,
+}
+
+/// `azuread`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AzureAd {
+    pub cloud: AzureCloud,
+    /// Empty: that of the cloud's metrics.
+    pub scope: String,
+    pub method: AzureMethod,
+}
+
+/// How a token of Azure is had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AzureMethod {
+    /// An empty id means the identity that the system assigned.
+    ManagedIdentity {
+        client_id: String,
+    },
+    /// An empty file means the one that the environment names.
+    WorkloadIdentity {
+        client_id: String,
+        tenant_id: String,
+        token_file: String,
+    },
+    OAuth {
+        client_id: String,
+        client_secret: Secret,
+        tenant_id: String,
+    },
+    /// Paths of PEM files; an empty `key` means that the certificate's file holds it too.
+    Certificate {
+        client_id: String,
+        tenant_id: String,
+        certificate: String,
+        key: String,
+        password: Secret,
+        send_chain: bool,
+    },
+    Sdk {
+        tenant_id: String,
+    },
+}
+
+/// `google_iam`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GoogleIam {
+    /// Empty: the default credentials.
+    pub credentials_file: String,
+}
+
 /// Everything an HTTP client needs to know besides the URL and the timeout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpClientConfig {
@@ -185,6 +264,8 @@ pub struct HttpClientConfig {
     pub enable_http2: bool,
     pub proxy: ProxyConfig,
     pub headers: BTreeMap<String, HeaderValues>,
+    /// Excludes the other credentials.
+    pub cloud_auth: Option<Box<CloudAuth>>,
 }
 
 impl Default for HttpClientConfig {
@@ -198,6 +279,7 @@ impl Default for HttpClientConfig {
             enable_http2: true,
             proxy: ProxyConfig::default(),
             headers: BTreeMap::new(),
+            cloud_auth: None,
         }
     }
 }

@@ -7,6 +7,7 @@ use wire_core::http_config::{
     ProxyConfig, Secret, SecretSource, TlsClientConfig, TlsVersion,
 };
 
+use super::cloud;
 use crate::decode::{Record, Value, decode_text};
 use crate::error::ConfigError;
 use crate::schema::http_client::{HTTP_CLIENT_FILE, JWT_BEARER_GRANT};
@@ -35,6 +36,7 @@ pub(crate) fn http_client(owner: &Record) -> HttpClientConfig {
         enable_http2: owner.bool("enable_http2"),
         proxy: proxy(owner),
         headers: headers(owner),
+        cloud_auth: cloud::cloud_auth(owner).map(Box::new),
     }
 }
 

@@ -19,15 +19,6 @@ pub enum RemoteWriteMessage {
     V2,
 }
 
-/// A credential scheme of a cloud: read and checked, not active yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CloudAuth {
-    /// `sigv4`, `azuread` or `google_iam`.
-    pub kind: &'static str,
-    /// The section with secrets hidden.
-    pub yaml: String,
-}
-
 /// The queue of one remote write target. All numbers are positive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueConfig {
@@ -63,7 +54,6 @@ pub struct RemoteWriteConfig {
     pub send_metadata: bool,
     pub metadata_interval_ms: i64,
     pub metadata_max_samples_per_send: u64,
-    pub cloud_auth: Option<CloudAuth>,
     /// The entry with defaults filled and secrets hidden; also what the default name is made from.
     pub yaml: String,
 }
@@ -86,8 +76,6 @@ pub struct RemoteReadConfig {
 
 pub(super) fn remote_write(remote: &Record) -> RemoteWriteConfig {
     let metadata = remote.section("metadata_config");
-    let clouds = ["sigv4", "azuread", "google_iam"];
-    let cloud = clouds.into_iter().find_map(|kind| Some((kind, remote.section(kind)?)));
     RemoteWriteConfig {
         url: remote.str("url").to_owned(),
         timeout_ms: remote.int("remote_timeout"),
@@ -107,7 +95,6 @@ pub(super) fn remote_write(remote: &Record) -> RemoteWriteConfig {
         send_metadata: metadata.is_some_and(|metadata| metadata.bool("send")),
         metadata_interval_ms: metadata.map_or(0, |metadata| metadata.int("send_interval")),
         metadata_max_samples_per_send: metadata.map_or(0, |metadata| metadata.uint("max_samples_per_send")),
-        cloud_auth: cloud.map(|(kind, section)| CloudAuth { kind, yaml: encode::to_yaml(section) }),
         yaml: encode::to_yaml(remote),
     }
 }

@@ -70,6 +70,9 @@ pub(crate) const AZURE_AD: Schema = Schema::new(
 )
 .checked(check_azure_ad);
 
+/// Where Kubernetes projects the token unless something else is said.
+pub(crate) const AZURE_TOKEN_FILE: &str = "/var/run/secrets/azure/tokens/azure-identity-token";
+
 fn check_azure_ad(azure: &mut Record) -> Result<(), String> {
     match azure.str("cloud") {
         "" => azure.set("cloud", Value::Str("AzurePublic".to_owned())),
@@ -110,8 +113,7 @@ fn check_azure_ad(azure: &mut Record) -> Result<(), String> {
     if let Some(Value::Section(identity)) = azure.get_mut("workload_identity")
         && !identity.has("token_file_path")
     {
-        let path = "/var/run/secrets/azure/tokens/azure-identity-token".to_owned();
-        identity.set("token_file_path", Value::Str(path));
+        identity.set("token_file_path", Value::Str(AZURE_TOKEN_FILE.to_owned()));
     }
     let scope_char = |c: char| c.is_ascii_alphanumeric() || c.is_whitespace() || "_:/.-".contains(c);
     if !azure.str("scope").chars().all(scope_char) {

@@ -4,6 +4,7 @@ use config::prometheus::otlp::TranslationStrategy;
 use config::prometheus::remote::RemoteWriteMessage;
 use config::{Mode, PrometheusConfig};
 use scrape::sd_config::SdConfig;
+use wire_core::http_config::{AzureAd, AzureCloud, AzureMethod, CloudAuth, GoogleIam, Secret, SigV4};
 
 use crate::shared::{data, read};
 
@@ -205,6 +206,51 @@ fn azure_ad_files_load_or_fail_by_their_names() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn cloud_credentials_become_client_settings() {
+    let text = "alerting:\n  alertmanagers:\n  - sigv4: {region: r, role_arn: a, external_id: e, use_fips_sts_endpoint: true}\n\
+                remote_write:\n\
+                - {url: 'http://a', sigv4: {access_key: k, secret_key: s, profile: p, service_name: x}}\n\
+                - {url: 'http://b', google_iam: {credentials_file: f.json}}\n\
+                - {url: 'http://c', azuread: {cloud: AzureChina, scope: s, managed_identity: {}}}\n\
+                - {url: 'http://d', azuread: {sdk: {tenant_id: t}}}\n\
+                - {url: 'http://e', basic_auth: {username: u}}\n";
+    let config = PrometheusConfig::parse(text, "x.yml", &|_| None, Mode::Server).unwrap();
+    let of_alertmanager = SigV4 {
+        region: "r".to_owned(),
+        role_arn: "a".to_owned(),
+        external_id: "e".to_owned(),
+        use_fips_sts_endpoint: true,
+        ..SigV4::default()
+    };
+    let auth = config.alerting.alertmanagers[0].http.cloud_auth.as_deref();
+    assert_eq!(auth, Some(&CloudAuth::SigV4(of_alertmanager)));
+    let keys = SigV4 {
+        access_key: "k".to_owned(),
+        secret_key: Secret::new("s"),
+        profile: "p".to_owned(),
+        service_name: "x".to_owned(),
+        ..SigV4::default()
+    };
+    let google = GoogleIam { credentials_file: "f.json".to_owned() };
+    let azure = |cloud: AzureCloud, scope: &str, method: AzureMethod| {
+        Some(CloudAuth::AzureAd(AzureAd { cloud, scope: scope.to_owned(), method }))
+    };
+    let managed = AzureMethod::ManagedIdentity { client_id: String::new() };
+    let wanted = [
+        Some(CloudAuth::SigV4(keys)),
+        Some(CloudAuth::GoogleIam(google)),
+        azure(AzureCloud::China, "s", managed),
+        azure(AzureCloud::Public, "", AzureMethod::Sdk { tenant_id: "t".to_owned() }),
+        None,
+    ];
+    for (remote, wanted) in config.remote_write.iter().zip(&wanted) {
+        assert_eq!(remote.http.cloud_auth.as_deref(), wanted.as_ref(), "{}", remote.url);
+    }
+    let warnings: Vec<&str> = config.warnings.iter().map(|warning| warning.message.as_str()).collect();
+    assert_eq!(warnings, ["azuread: sdk does not ask the command line tools of developers for tokens"]);
 }
 
 /// A file cut anywhere, or with any line spoilt, is read or refused with a place; it never panics.

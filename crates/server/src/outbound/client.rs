@@ -14,6 +14,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use wire_core::http_config::{Authorization, BasicAuth, HttpClientConfig, ProxyConfig, SecretSource};
 
+use super::cloud::CloudSigner;
 use super::connect::{ConnectSettings, Connector, proxy_credentials};
 use super::connections::Connections;
 use super::oauth2::TokenSource;
@@ -62,6 +63,8 @@ pub enum ClientError {
     TooManyRedirects,
     #[error("oauth2: {0}")]
     OAuth2(String),
+    #[error("{0}")]
+    Cloud(String),
     #[error(transparent)]
     Tls(#[from] TlsSetupError),
     #[error("body size limit exceeded")]
@@ -106,6 +109,7 @@ pub struct HttpClient {
     settings: Arc<ConnectSettings>,
     proxy: ProxyRules,
     tokens: Option<TokenSource>,
+    cloud: Option<CloudSigner>,
 }
 
 impl HttpClient {
@@ -138,7 +142,11 @@ impl HttpClient {
             Some(oauth2) => Some(TokenSource::new((**oauth2).clone(), environment)?),
             None => None,
         };
-        Ok(Self { config, pool, settings, proxy, tokens })
+        let cloud = match &config.cloud_auth {
+            Some(cloud) => Some(CloudSigner::new(cloud, environment)?),
+            None => None,
+        };
+        Ok(Self { config, pool, settings, proxy, tokens, cloud })
     }
 
     /// Sends, follows redirects where configured, and reads the body up to `body_bytes_max`.
@@ -212,6 +220,9 @@ impl HttpClient {
         *request.headers_mut() = headers.clone();
         if with_credentials {
             self.add_credentials(request.headers_mut()).await?;
+            if let Some(cloud) = &self.cloud {
+                cloud.authorize(method, uri, request.headers_mut(), body).await?;
+            }
         }
         if uri.scheme_str() == Some("http")
             && let Some(credentials) = self.proxy.proxy_for(uri).and_then(proxy_credentials)

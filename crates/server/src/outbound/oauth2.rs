@@ -6,17 +6,14 @@ use std::time::Duration;
 
 use base::{Clock, SystemClock};
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Method, Uri};
-use ring::signature::{self, RsaKeyPair};
-use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::pem::PemObject;
 use tokio::sync::Mutex;
 use wire_core::http_config::{HttpClientConfig, JwtBearerGrant, OAuth2, OAuth2Grant};
 
 use super::client::{ClientError, Environment, HttpClient, Outgoing, read_secret};
+use super::{form_encoded, jwt};
 
 /// A token is renewed this long before it expires.
 const RENEW_BEFORE_MS: i64 = 10_000;
@@ -128,20 +125,6 @@ impl TokenSource {
         let invalid = |cause: String| ClientError::OAuth2(format!("jwt-bearer: {cause}"));
         let or =
             |text: &str, default: &str| if text.is_empty() { default.to_owned() } else { text.to_owned() };
-        let encoding: &dyn signature::RsaEncoding = match grant.signature_algorithm.as_str() {
-            "" | "RS256" => &signature::RSA_PKCS1_SHA256,
-            "RS384" => &signature::RSA_PKCS1_SHA384,
-            "RS512" => &signature::RSA_PKCS1_SHA512,
-            other => return Err(invalid(format!("unsupported signature algorithm {other:?}"))),
-        };
-        let key =
-            match PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).map_err(|e| invalid(e.to_string()))? {
-                PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
-                PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
-                _ => return Err(invalid("the certificate key is not an RSA key".to_owned())),
-            };
-        let key = key.map_err(|e| invalid(e.to_string()))?;
-
         let mut header = serde_json::json!({
             "alg": or(&grant.signature_algorithm, "RS256"),
             "typ": "JWT",
@@ -162,15 +145,7 @@ impl TokenSource {
         for (name, text) in &grant.claims_json {
             claims[name] = serde_json::from_str(text).map_err(|e| invalid(format!("claim {name}: {e}")))?;
         }
-        let signed = format!(
-            "{}.{}",
-            URL_SAFE_NO_PAD.encode(header.to_string()),
-            URL_SAFE_NO_PAD.encode(claims.to_string())
-        );
-        let mut signature = vec![0u8; key.public().modulus_len()];
-        key.sign(encoding, &ring::rand::SystemRandom::new(), signed.as_bytes(), &mut signature)
-            .map_err(|e| invalid(e.to_string()))?;
-        Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+        jwt::sign(key_pem, &header, &claims).map_err(invalid)
     }
 }
 
@@ -192,19 +167,6 @@ fn parse_token(body: &[u8], secret: String, now_ms: i64) -> Result<Token, Client
     };
     let expires_ms = if lifetime_s > 0 { now_ms + lifetime_s * 1000 } else { 0 };
     Ok(Token { kind, value: value.to_owned(), expires_ms, secret })
-}
-
-/// `application/x-www-form-urlencoded`.
-fn form_encoded(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            b' ' => out.push('+'),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

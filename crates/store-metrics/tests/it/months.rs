@@ -152,11 +152,11 @@ fn ten_days() -> Months {
 }
 
 /// From the parts and the bytes of the journal: what to keep, and how large the disk is.
-type Limit = dyn Fn(&[PartInfo], u64) -> (RetentionOptions, Option<u64>);
+type Limit<'a> = dyn Fn(&[PartInfo], u64) -> (RetentionOptions, Option<u64>) + 'a;
 
 #[test]
 fn every_kind_of_retention_drops_the_oldest_parts_and_frees_their_bytes() {
-    let check = |limit: &Limit, n_kept: usize| {
+    let check = |limit: &Limit<'_>, n_kept: usize| {
         let mut months = ten_days();
         let parts = months.parts();
         assert_eq!(parts.len(), 11, "one for each day that the samples touch");
