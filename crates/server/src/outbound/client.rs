@@ -283,6 +283,7 @@ fn proxy_rules(config: &ProxyConfig, environment: &Environment) -> Result<ProxyR
         for_http: Some(uri.clone()),
         for_https: Some(uri),
         exempt: parse_no_proxy(&config.no_proxy),
+        spares_loopback: !config.no_proxy.is_empty(),
     })
 }
 

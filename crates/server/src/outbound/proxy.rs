@@ -11,6 +11,8 @@ pub(super) struct ProxyRules {
     pub(super) for_http: Option<Uri>,
     pub(super) for_https: Option<Uri>,
     pub(super) exempt: Vec<Exemption>,
+    /// This machine is reached directly.
+    pub(super) spares_loopback: bool,
 }
 
 /// One entry of `no_proxy`.
@@ -42,17 +44,19 @@ impl ProxyRules {
         };
         let uri = |name: &str| read(name).and_then(|text| parse_proxy_url(&text));
         let exempt = read("NO_PROXY").map(|text| parse_no_proxy(&text)).unwrap_or_default();
-        Self { for_http: uri("HTTP_PROXY"), for_https: uri("HTTPS_PROXY"), exempt }
+        Self { for_http: uri("HTTP_PROXY"), for_https: uri("HTTPS_PROXY"), exempt, spares_loopback: true }
     }
 
-    /// The proxy for this destination, if any. As in Go, `localhost` and loopback addresses never
-    /// go through a proxy that came from the environment; with `proxy_url` they do.
+    /// The proxy for this destination, if any. As in Go, `localhost` and loopback addresses go through
+    /// a proxy only where `proxy_url` stands without `no_proxy`.
     pub(super) fn proxy_for(&self, destination: &Uri) -> Option<&Uri> {
         let secure = destination.scheme_str() == Some("https");
         let proxy = if secure { self.for_https.as_ref() } else { self.for_http.as_ref() }?;
         let host = destination.host()?.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
         let port = destination.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let exempt = self.exempt.iter().any(|entry| entry.covers(&host, port));
+        let is_loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let exempt = (is_loopback && self.spares_loopback)
+            || self.exempt.iter().any(|entry| entry.covers(&host, port));
         (!exempt).then_some(proxy)
     }
 }
@@ -131,6 +135,7 @@ mod tests {
                 for_http: parse_proxy_url("proxy:3128"),
                 for_https: parse_proxy_url("http://proxy:3128"),
                 exempt: parse_no_proxy(no_proxy),
+                spares_loopback: !no_proxy.is_empty(),
             };
             let uri: Uri = destination.parse().unwrap();
             assert_eq!(rules.proxy_for(&uri).is_some(), proxied, "{no_proxy} / {destination}");
@@ -146,7 +151,12 @@ mod tests {
         check("10.0.0.0/8", "https://11.1.2.3:9100/", true);
         check("10.1.2.3:9100", "http://10.1.2.3:9100/", false);
         check("10.1.2.3:9101", "http://10.1.2.3:9100/", true);
-        check("[::1]:80", "http://[::1]/", false);
+        check("[2001:db8::1]:80", "http://[2001:db8::1]/", false);
+        check("[2001:db8::1]:80", "http://[2001:db8::1]:81/", true);
+        check("", "http://localhost:9090/", true);
+        check("x", "http://localhost:9090/", false);
+        check("x", "http://127.1.2.3/", false);
+        check("x", "http://[::1]/", false);
         check("a.example:8080", "http://a.example/", true);
     }
 
