@@ -200,3 +200,6 @@ impl DiscoverySet {
         self.groups.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,24 +2,35 @@
 
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{RData, RecordType};
+use hickory_resolver::{ResolverBuilder, TokioResolver};
 use model::{Labels, LabelsBuilder};
 use scrape::sd_config::{DnsRecordType, DnsSdConfig, TargetGroup};
 
 use super::Provider;
 
 pub(super) async fn follow(provider: Provider, config: DnsSdConfig) {
-    let resolver = match TokioResolver::builder_tokio().and_then(hickory_resolver::ResolverBuilder::build) {
-        Ok(resolver) => resolver,
-        Err(error) => return provider.failed("dns", &error.to_string()),
-    };
+    match TokioResolver::builder_tokio().and_then(build) {
+        Ok(resolver) => follow_with(&resolver, provider, config).await,
+        Err(error) => provider.failed("dns", &error.to_string()),
+    }
+}
+
+/// As upstream, each refresh asks the servers: an answer is not kept for as long as it would be valid.
+fn build(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Result<TokioResolver, NetError> {
+    builder.options_mut().cache_size = 0;
+    builder.build()
+}
+
+async fn follow_with(resolver: &TokioResolver, provider: Provider, config: DnsSdConfig) {
     let refresh = Duration::from_millis(config.refresh_interval_ms.max(1000).unsigned_abs());
     let mut last: std::collections::BTreeMap<&str, TargetGroup> = std::collections::BTreeMap::new();
     loop {
         for name in &config.names {
             provider.metrics.dns_lookups.inc();
-            match lookup(&resolver, name, &config).await {
+            match lookup(resolver, name, &config).await {
                 Ok(group) => {
                     last.insert(name, group);
                 }
@@ -49,8 +60,8 @@ async fn lookup(resolver: &TokioResolver, name: &str, config: &DnsSdConfig) -> R
         Ok(answer) => {
             targets.extend(answer.answers().iter().filter_map(|r| target(name, &r.data, config.port)));
         }
-        // The name exists without such records: an empty group, not a failure.
-        Err(error) if error.is_no_records_found() && !error.is_nx_domain() => {}
+        // There is no such name, or it has no such records: an empty group, not a failure.
+        Err(error) if error.is_no_records_found() || error.is_nx_domain() => {}
         Err(error) => return Err(error.to_string()),
     }
     Ok(TargetGroup { targets, labels: Labels::empty(), source: name.to_owned() })
@@ -83,3 +94,6 @@ fn target(name: &str, data: &RData, port: u16) -> Option<Labels> {
     labels.set("__address__", &format!("{host}:{port}"));
     Some(labels.build())
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,8 @@ mod heap;
 #[cfg(test)]
 mod otlp;
 #[cfg(test)]
+mod outbound;
+#[cfg(test)]
 mod remote_read;
 #[cfg(test)]
 mod remote_write;
