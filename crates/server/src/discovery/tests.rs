@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use wire_core::http_config::{BasicAuth, HeaderValues, HttpClientConfig, Secret, SecretSource};
 
 use super::*;
+use crate::outbound::connections::Connections;
 
 /// Nothing here takes longer unless it never ends.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -40,8 +41,12 @@ fn parser() -> GroupParser {
     Arc::new(|text| config::parse_target_groups(text).map_err(|e| e.to_string()))
 }
 
+fn id() -> SetId {
+    SetId { name: "scrape", config: Arc::from("test") }
+}
+
 fn environment() -> Environment {
-    Environment { var: Arc::new(|_| None) }
+    Environment { var: Arc::new(|_| None), connections: Connections::within(1024) }
 }
 
 /// A provider whose reports the test sees at once.
@@ -49,6 +54,7 @@ pub(super) fn provider() -> (Provider, Seen) {
     let (set, changed) = (Arc::default(), Arc::new(tokio::sync::Notify::new()));
     let provider = Provider {
         idx: 0,
+        config: Arc::from("test"),
         set: Arc::clone(&set),
         changed: Arc::clone(&changed),
         metrics: DiscoveryMetrics::new(&Registry::new()),
@@ -101,7 +107,7 @@ async fn http_discovery_follows_the_server_and_sends_its_headers() {
     });
     let config = SdConfig::Http(HttpSdConfig { url: url.clone(), refresh_interval_ms: 1000, http });
     let metrics = DiscoveryMetrics::new(&Registry::new());
-    let set = DiscoverySet::start(&[config], &metrics, &parser(), &environment());
+    let set = DiscoverySet::start(&id(), &[config], &metrics, &parser(), &environment());
     let groups = until(&set, &["a:1"]).await;
     let labels = groups[0].labels.to_string();
     assert_eq!(labels, format!("{{__meta_url=\"{url}\", l=\"v\"}}"));
@@ -142,7 +148,7 @@ async fn file_discovery_follows_files_that_come_change_and_go() {
     let files = vec![pattern("*.json"), pattern("one.yml")];
     let config = SdConfig::File(FileSdConfig { files, refresh_interval_ms: 1000 });
     let metrics = DiscoveryMetrics::new(&Registry::new());
-    let set = DiscoverySet::start(&[config], &metrics, &parser(), &environment());
+    let set = DiscoverySet::start(&id(), &[config], &metrics, &parser(), &environment());
     let groups = until(&set, &["a:1"]).await;
     let labels = groups[0].labels.to_string();
     assert_eq!(labels, format!("{{__meta_filepath=\"{}\"}}", pattern("a.json")));

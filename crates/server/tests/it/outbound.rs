@@ -20,6 +20,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use server::outbound::client::{Environment, HttpClient, Outgoing};
+use server::outbound::connections::Connections;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -117,7 +118,7 @@ async fn start(tls: Option<TlsAcceptor>) -> (SocketAddr, Arc<Asked>) {
 
 fn environment(vars: &[(&str, String)]) -> Environment {
     let vars: BTreeMap<String, String> = vars.iter().map(|(n, v)| ((*n).to_owned(), v.clone())).collect();
-    Environment { var: Arc::new(move |name| vars.get(name).cloned()) }
+    Environment { var: Arc::new(move |name| vars.get(name).cloned()), connections: Connections::within(1024) }
 }
 
 async fn get(client: &HttpClient, url: &str) -> Result<String, String> {

@@ -9,9 +9,9 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::post;
-use base::{CancelToken, SystemClock, TenantId};
+use base::{Budget, CancelToken, PerTenant, SystemClock, TenantId};
 use config::PrometheusConfig;
-use engine::{QueryEngine, QueryError, QueryLimits, QueryOrigin, QueryRequest};
+use engine::{QueryEngine, QueryError, QueryLimits, QueryOrigin, QueryRequest, TenantQueryLimits};
 use http::{HeaderMap, StatusCode};
 use model::Labels;
 use parking_lot::Mutex;
@@ -20,6 +20,7 @@ use ql_promql::parser::ParserOptions;
 use ql_promql::query::{EngineOptions, QueryKind};
 use ql_promql::value::Value;
 use server::outbound::client::Environment;
+use server::outbound::connections::Connections;
 use server::remote_read::{RemoteReading, RemoteReadingParts};
 use server::telemetry::Registry;
 use store_core::journal::JournalOptions;
@@ -129,7 +130,8 @@ fn reader(memory_bytes_per_query_max: u64) -> Reader {
         concurrency_max: 4,
         waiting_max: 4,
         timeout: PATIENCE,
-        memory_bytes_max: 1 << 30,
+        budget: Budget::new("queries", 1 << 30),
+        tenants: PerTenant::all(TenantQueryLimits { concurrency_max: 4, memory_bytes_max: 1 << 30 }),
         memory_bytes_per_query_max,
         threads_per_query: 1,
     };
@@ -144,7 +146,7 @@ fn reader(memory_bytes_per_query_max: u64) -> Reader {
     let parts = RemoteReadingParts {
         engine: Arc::clone(&engine),
         clock,
-        environment: Environment { var: Arc::new(|_| None) },
+        environment: Environment { var: Arc::new(|_| None), connections: Connections::within(1024) },
         tenant: TenantId::anonymous(),
     };
     let reading = RemoteReading::new(parts, &registry);

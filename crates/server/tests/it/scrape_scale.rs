@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use base::{Budget, CancelToken, Clock, SystemClock, TenantId};
+use base::{Budget, CancelToken, Clock, PerTenant, SystemClock, TenantId};
 use config::PrometheusConfig;
 use model::{Labels, Matcher, is_stale_nan};
-use server::ingest::Ingest;
+use server::ingest::{Ingest, Rates};
 use server::outbound::client::Environment;
 use server::outbound::connections::Connections;
 use server::remote_write::{QUEUE_BYTES_MAX_DEFAULT, RemoteWriting, RemoteWritingParts};
@@ -146,7 +146,11 @@ impl Scraper {
         let remote_writing = RemoteWriting::new(parts, &registry);
         let shutdown = Shutdown::new();
         let parts = ScrapingParts {
-            ingest: Arc::new(Ingest { store: Arc::clone(&store), remote_writing }),
+            ingest: Arc::new(Ingest {
+                store: Arc::clone(&store),
+                remote_writing,
+                rates: Rates::new(PerTenant::all(0), Arc::clone(&clock) as _),
+            }),
             clock,
             tenant: TenantId::anonymous(),
             parse_groups: Arc::new(|text| config::parse_target_groups(text).map_err(|e| e.to_string())),

@@ -23,6 +23,7 @@ use wire_core::http_config::{AzureAd, AzureCloud, AzureMethod, GoogleIam, Secret
 
 use super::sigv4::{AwsKeys, Scope, signature_holds};
 use super::*;
+use crate::outbound::connections::Connections;
 
 const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/corpus/keys/rsa.key");
 const CERTIFICATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/corpus/keys/rsa.crt");
@@ -135,7 +136,7 @@ async fn answer(
 fn environment(vars: &[(&str, &str)]) -> Environment {
     let vars: BTreeMap<String, String> =
         vars.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-    Environment { var: Arc::new(move |name| vars.get(name).cloned()) }
+    Environment { var: Arc::new(move |name| vars.get(name).cloned()), connections: Connections::within(1024) }
 }
 
 /// Sends one request with the given authentication; what the cloud was asked meanwhile.
