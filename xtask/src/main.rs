@@ -1,7 +1,9 @@
-//! Automation in one place: `cargo xtask tidy`, `cargo xtask ci`, `cargo xtask sim`.
+//! Automation in one place: `cargo xtask tidy`, `cargo xtask ci`, `cargo xtask sim`,
+//! `cargo xtask fuzz`.
 //! Developers and CI run the same commands.
 
 mod ci;
+mod fuzz;
 mod tidy;
 
 use std::path::PathBuf;
@@ -11,7 +13,9 @@ const USAGE: &str = "usage: cargo xtask <command>
 
   tidy            check layers, banned constructs, dead files and documents
   ci              everything CI runs, in order
-  sim --seeds N   run the storage simulator over N seeds";
+  sim --seeds N   run the storage simulator over N seeds
+  fuzz [TARGET..] [--seconds N]
+                  run decoders under libFuzzer, a minute each unless told otherwise";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -21,6 +25,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(&root),
         ["ci"] => ci::run(&root),
         ["sim", rest @ ..] => ci::sim(&root, rest),
+        ["fuzz", rest @ ..] => fuzz::run(&root, rest),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {

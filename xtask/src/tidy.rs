@@ -56,12 +56,13 @@ impl Tree {
         Self { files: files.iter().map(entry).collect() }
     }
 
-    /// Path and text of every Rust file under `crates/` and `xtask/`.
+    /// Path and text of every Rust file under `crates/`, `fuzz/` and `xtask/`.
     pub(crate) fn rust_files(&self) -> impl Iterator<Item = (&str, &str)> {
         self.files
             .iter()
             .filter(|(path, _)| {
-                path.ends_with(".rs") && (path.starts_with("crates/") || path.starts_with("xtask/"))
+                path.ends_with(".rs")
+                    && ["crates/", "fuzz/", "xtask/"].iter().any(|folder| path.starts_with(folder))
             })
             .map(|(path, file)| (path.as_str(), file.text.as_str()))
     }

@@ -4,7 +4,7 @@
 use super::Tree;
 use super::source::code_only;
 
-/// Layer of each crate; the tools (`testkit`, `sim`, `xtask`) stand outside, and nothing in
+/// Layer of each crate; the tools (`testkit`, `sim`, `fuzz`, `xtask`) stand outside, and nothing in
 /// production may depend on them.
 const LAYERS: &[(&str, u8)] = &[
     ("base", 0),
@@ -28,7 +28,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("sextant", 7),
 ];
 
-const TOOLS: &[&str] = &["testkit", "sim", "xtask"];
+const TOOLS: &[&str] = &["testkit", "sim", "fuzz", "xtask"];
 
 /// `server` supervises the host collector, which is the one arrow within a layer.
 const SAME_LAYER: &[(&str, &str)] = &[("server", "agent")];

@@ -27,7 +27,12 @@ pub(crate) fn check_dead_files(tree: &Tree) -> Vec<String> {
 /// Files that cargo itself compiles.
 fn is_root(path: &str) -> bool {
     let parts: Vec<&str> = path.split('/').collect();
-    let inside = if parts.first() == Some(&"xtask") { &parts[1..] } else { &parts[2..] };
+    let inside = match parts[..] {
+        // A package of its own below the one of the targets.
+        ["fuzz", "libfuzzer", ..] => &parts[2..],
+        ["fuzz" | "xtask", ..] => &parts[1..],
+        _ => &parts[2..],
+    };
     match inside {
         ["src", "lib.rs" | "main.rs"] | ["src", "bin", _] | ["examples" | "benches", _] => true,
         ["tests", file] => file.ends_with(".rs"),
@@ -79,6 +84,8 @@ mod tests {
             ("crates/a/tests/it/main.rs", "mod one;\n"),
             ("crates/a/tests/it/one.rs", ""),
             ("crates/a/src/bin/tool.rs", ""),
+            ("fuzz/src/lib.rs", ""),
+            ("fuzz/libfuzzer/src/main.rs", ""),
         ]);
         assert_eq!(check_dead_files(&tree), ["crates/a/src/dead.rs: no `mod` leads here"]);
     }
