@@ -12,7 +12,8 @@ use super::line::{LabelSpan, LineSpans, normalize_float_label, unescape};
 /// A series with a float value.
 #[derive(Debug, Clone, Copy)]
 pub struct SeriesEntry<'p> {
-    /// Names the series within this target: equal bytes mean equal labels.
+    /// Names the series within this target: equal bytes mean equal labels, but for those that the TYPE
+    /// and UNIT above them decide (`__type__`, `__unit__`, and how `le` and `quantile` are written).
     pub raw: &'p [u8],
     pub timestamp_ms: Option<i64>,
     pub value: f64,
