@@ -155,8 +155,9 @@ fn labels(
     outcome.ok()?;
     let labels = builder.build();
     assert_eq!(Labels::from_bytes(labels.as_bytes()).as_ref(), Some(&labels), "labels come back");
-    // TYPE and UNIT are not in the raw bytes; a body that changes its mind about them is read as upstream does.
-    if labels.get("__type__").is_some() || labels.get("__unit__").is_some() {
+    // TYPE and UNIT are not in the raw bytes and decide these; a body that contradicts itself about them
+    // is read as upstream does.
+    if ["__type__", "__unit__", "le", "quantile"].iter().any(|name| labels.get(name).is_some()) {
         return Some(labels);
     }
     let first = known.entry(raw.to_vec()).or_insert_with(|| labels.clone());
