@@ -196,7 +196,9 @@ fn check_expr(input: &[u8]) {
                 assert_eq!(again.to_string(), printed, "{query:?}, printed, parsed and printed");
             }
             let json = serde_json::from_str::<serde_json::Value>(&ast_json::to_json(&expr));
-            assert!(json.is_ok_and(|json| json.is_object()), "{query:?} as JSON");
+            // The reader gives up at a depth below the parser's.
+            let is_json = json.map_or_else(|e| e.to_string().contains("recursion limit"), |j| j.is_object());
+            assert!(is_json, "{query:?} as JSON");
             assert!(expr.span().end as usize <= query.len(), "the expression lies within its text");
         }
         Err(errors) => {
