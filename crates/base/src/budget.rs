@@ -75,6 +75,21 @@ impl Budget {
         Ok(Charge { budget: self.clone(), bytes })
     }
 
+    /// Charges `bytes` whether there is room or not: for memory that exists already, or that it takes to
+    /// give more of it back. Everybody else is refused until it is.
+    pub fn overdraw(&self, bytes: u64) -> Charge {
+        let mut charge = Charge { budget: self.clone(), bytes: 0 };
+        charge.overdraw(bytes);
+        charge
+    }
+
+    fn take_anyway(&self, bytes: u64) {
+        self.inner.used_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(parent) = &self.inner.parent {
+            parent.take_anyway(bytes);
+        }
+    }
+
     fn take(&self, bytes: u64) -> Result<(), BudgetExceeded> {
         let inner = &*self.inner;
         let result = inner.used_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
@@ -121,6 +136,12 @@ impl Charge {
         Ok(())
     }
 
+    /// Charges `more` bytes on top whether there is room or not; see [`Budget::overdraw`].
+    pub fn overdraw(&mut self, more: u64) {
+        self.budget.take_anyway(more);
+        self.bytes += more;
+    }
+
     /// Returns `bytes` early (at most what is held).
     pub fn shrink(&mut self, bytes: u64) {
         let bytes = bytes.min(self.bytes);
@@ -158,5 +179,18 @@ mod tests {
         assert_eq!(process.used_bytes(), 40);
         drop(charge);
         assert_eq!((process.used_bytes(), query.used_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn an_overdraft_refuses_everybody_else_until_it_is_given_back() {
+        let process = Budget::new("process", 100);
+        let mut charge = process.child("store", 60).overdraw(80);
+        charge.overdraw(40);
+        assert_eq!((charge.bytes(), process.used_bytes()), (120, 120));
+        assert!(process.charge(1).is_err() && charge.grow(1).is_err());
+        charge.shrink(100);
+        assert!(process.charge(1).is_ok());
+        drop(charge);
+        assert_eq!(process.used_bytes(), 0);
     }
 }

@@ -1,7 +1,7 @@
 //! Immutable, self-describing parts: blocks with checksums, then a footer from which the catalog can be
 //! rebuilt. docs/formats/part.md has the bytes.
 
-use base::{ShardRange, TenantId};
+use base::{BudgetExceeded, ShardRange, TenantId};
 
 use crate::blob::BlobError;
 use crate::encoding::{FieldError, FrameError};
@@ -100,6 +100,9 @@ pub enum PartError {
     BlockTooLarge { key: String, len_bytes: usize },
     #[error("part {key}: a footer of {len_bytes} bytes is larger than {FOOTER_BYTES_MAX}")]
     FooterTooLarge { key: String, len_bytes: usize },
+    /// What a family decodes was refused by its budget.
+    #[error(transparent)]
+    Budget(#[from] BudgetExceeded),
 }
 
 impl PartError {

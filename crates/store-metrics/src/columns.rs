@@ -20,6 +20,9 @@ pub struct SampleColumns {
     pub histogram_st: Vec<i64>,
 }
 
+/// Buckets and spans of a histogram of twenty buckets.
+const HISTOGRAM_HEAP_BYTES: usize = 256;
+
 impl SampleColumns {
     /// Empties the columns and keeps their allocations.
     pub fn clear(&mut self) {
@@ -29,6 +32,14 @@ impl SampleColumns {
         self.histogram_ts.clear();
         self.histograms.clear();
         self.histogram_st.clear();
+    }
+
+    /// What the columns have room for; histograms count as what most of them take.
+    pub(crate) fn heap_bytes(&self) -> u64 {
+        let times = self.float_ts.capacity() + self.float_st.capacity();
+        let histogram_times = self.histogram_ts.capacity() + self.histogram_st.capacity();
+        let words = times + self.float_values.capacity() + histogram_times + self.histograms.capacity();
+        (words * 8 + self.histograms.len() * (size_of::<FloatHistogram>() + HISTOGRAM_HEAP_BYTES)) as u64
     }
 
     pub(crate) fn lens(&self) -> [usize; 4] {

@@ -46,6 +46,7 @@ pub enum StoreError {
 impl From<store_core::PartError> for StoreError {
     fn from(error: store_core::PartError) -> Self {
         match error {
+            store_core::PartError::Budget(refused) => refused.into(),
             store_core::PartError::Corrupt(corrupt) => {
                 Self::Corrupt { what: format!("part {}", corrupt.key), detail: corrupt.to_string() }
             }

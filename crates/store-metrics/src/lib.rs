@@ -29,5 +29,7 @@ pub use outcome::{
 };
 pub use part::FAMILY;
 pub use part::family::MetricsFamily;
-pub use selection::{ExemplarSeries, LabelAnswer, LabelScope, SelectScope, SelectedSeries, SeriesAnswer};
+pub use selection::{
+    ExemplarAnswer, ExemplarSeries, LabelAnswer, LabelScope, SelectScope, SelectedSeries, SeriesAnswer,
+};
 pub use store::{MetricStore, MetricsView, StoreParts};

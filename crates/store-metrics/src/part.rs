@@ -7,6 +7,7 @@ pub(crate) mod decode;
 pub(crate) mod exemplars;
 pub mod family;
 pub(crate) mod histograms;
+pub(crate) mod memory;
 pub(crate) mod metadata;
 pub(crate) mod postings;
 pub(crate) mod reader;

@@ -114,17 +114,29 @@ pub struct LabelScope<'a> {
 }
 
 /// Sorted texts; `truncated` when the limit left some out.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug)]
 pub struct LabelAnswer {
     pub values: Vec<String>,
     pub truncated: bool,
+    /// To be held as long as the values are.
+    pub charge: Charge,
 }
 
 /// Sorted label sets; `truncated` when the limit left some out.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug)]
 pub struct SeriesAnswer {
     pub series: Vec<Labels>,
     pub truncated: bool,
+    /// To be held as long as the series are.
+    pub charge: Charge,
+}
+
+/// Exemplars, sorted by the labels of their series.
+#[derive(Debug)]
+pub struct ExemplarAnswer {
+    pub series: Vec<ExemplarSeries>,
+    /// To be held as long as the exemplars are.
+    pub charge: Charge,
 }
 
 /// The exemplars of one series in time order.

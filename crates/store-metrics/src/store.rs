@@ -165,7 +165,7 @@ impl MetricStore {
                 maintenance_catalog,
                 vec![Arc::new(family)],
             ),
-            live_charge: LiveCharge::new(options.budget.clone()),
+            live_charge: LiveCharge::new(&options.budget),
             cache,
             parts: Mutex::new(HashMap::new()),
             writers: Mutex::new(Writers::default()),
@@ -290,15 +290,15 @@ impl MetricStore {
         self.shared.cardinality(tenant, limit)
     }
 
-    /// Metadata by family, from appended batches: of `metric` only if given, at most `limit`
-    /// families (0: all).
-    pub fn metadata(
+    /// Hands the metadata of each family in turn to `each`, or those of `metric` only. Appends of
+    /// metadata wait meanwhile.
+    pub fn for_each_metadata(
         &self,
         tenant: &TenantId,
         metric: Option<&str>,
-        limit: usize,
-    ) -> BTreeMap<String, Vec<Metadata>> {
-        self.shared.metadata(tenant, metric, limit)
+        each: &mut dyn FnMut(&str, &[Metadata]),
+    ) {
+        self.shared.for_each_metadata(tenant, metric, each);
     }
 
     pub fn stats(&self) -> StoreStats {

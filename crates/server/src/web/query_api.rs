@@ -225,11 +225,13 @@ pub(crate) async fn query_exemplars(
         return no_content();
     }
     let view = app.store.view();
-    let found =
-        app.compute(move || view.query_exemplars(&caller.tenant, &selectors, start_ms, end_ms)).await?;
+    let (_share, budget) = app.engine.share_of(&caller.tenant, "exemplars");
+    let found = app
+        .compute(move || view.query_exemplars(&caller.tenant, &selectors, start_ms, end_ms, &budget))
+        .await?;
     success(|w| {
         w.array(|w| {
-            for series in &found {
+            for series in &found.series {
                 w.object(|w| {
                     w.key("seriesLabels");
                     w.labels(&series.labels);

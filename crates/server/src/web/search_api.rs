@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
+use base::{CancelToken, Charge};
 use http::StatusCode;
 use model::labels::METRIC_NAME;
 use model::{Matcher, Metadata};
@@ -17,6 +18,7 @@ use wire_prom::api_json::{ErrorType, JsonWriter};
 use super::App;
 use super::access::Caller;
 use super::params::Params;
+use super::query_api::CancelOnDrop;
 use super::reply::{ApiError, ApiResult, with_type};
 use matching::{FuzzyAlgorithm, NameFilter};
 
@@ -154,7 +156,7 @@ fn flag(params: &Params, name: &str, default: bool) -> Result<bool, ApiError> {
 pub(crate) async fn metric_names(State(app): State<Arc<App>>, caller: Caller, params: Params) -> ApiResult {
     let search = parse(&app, &params, "metric_names")?;
     let with_metadata = flag(&params, "include_metadata", false)?;
-    let (found, search) = find(&app, caller.clone(), search, Some(METRIC_NAME.to_owned())).await?;
+    let (found, search, _charge) = find(&app, caller.clone(), search, Some(METRIC_NAME.to_owned())).await?;
     let mut metadata: BTreeMap<String, Metadata> = BTreeMap::new();
     if with_metadata && !found.is_empty() {
         app.for_each_metadata_of(&caller, None, &mut |_, family, known| {
@@ -176,7 +178,7 @@ pub(crate) async fn metric_names(State(app): State<Arc<App>>, caller: Caller, pa
 
 pub(crate) async fn label_names(State(app): State<Arc<App>>, caller: Caller, params: Params) -> ApiResult {
     let search = parse(&app, &params, "label_names")?;
-    let (found, search) = find(&app, caller, search, None).await?;
+    let (found, search, _charge) = find(&app, caller, search, None).await?;
     Ok(answer(&search, &found, |w, found| write_found(w, "name", found, search.include_score)))
 }
 
@@ -186,18 +188,21 @@ pub(crate) async fn label_values(State(app): State<Arc<App>>, caller: Caller, pa
     if label.is_empty() {
         return Err(ApiError::bad_data("missing required parameter \"label\""));
     }
-    let (found, search) = find(&app, caller, search, Some(label.to_owned())).await?;
+    let (found, search, _charge) = find(&app, caller, search, Some(label.to_owned())).await?;
     Ok(answer(&search, &found, |w, found| write_found(w, "value", found, search.include_score)))
 }
 
-/// Names that pass, in order, one more than the limit if there are so many.
+/// Names that pass, in order, one more than the limit if there are so many, and what they are charged.
 async fn find(
     app: &App,
     caller: Caller,
     search: Search,
     values_of: Option<String>,
-) -> Result<(Vec<Found>, Search), ApiError> {
+) -> Result<(Vec<Found>, Search, Charge), ApiError> {
     let view = app.store.view();
+    let (_share, budget) = app.engine.share_of(&caller.tenant, "search");
+    let cancel = CancelToken::unbounded();
+    let _hang_up = CancelOnDrop(cancel.clone());
     app.compute(move || {
         let scope = LabelScope {
             selectors: &search.selectors,
@@ -206,8 +211,8 @@ async fn find(
             limit: 0,
         };
         let names = match &values_of {
-            Some(label) => view.label_values(&caller.tenant, label, &scope)?,
-            None => view.label_names(&caller.tenant, &scope)?,
+            Some(label) => view.label_values(&caller.tenant, label, &scope, &budget, &cancel)?,
+            None => view.label_names(&caller.tenant, &scope, &budget, &cancel)?,
         };
         let score = |name: String| search.filter.score(&name).map(|score| Found { name, score });
         let mut found: Vec<Found> = names.values.into_iter().filter_map(score).collect();
@@ -219,7 +224,7 @@ async fn find(
             }
         }
         found.truncate(search.limit.saturating_add(1));
-        Ok((found, search))
+        Ok((found, search, names.charge))
     })
     .await
 }

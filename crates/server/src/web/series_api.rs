@@ -60,7 +60,11 @@ pub(crate) async fn labels(State(app): State<Arc<App>>, caller: Caller, params: 
     let view = app.store.view();
     let seen = view.clone();
     let tenant = caller.tenant.clone();
-    let answer = app.compute(move || view.label_names(&caller.tenant, &scope.as_ref())).await?;
+    let (_share, budget) = app.engine.share_of(&tenant, "label names");
+    let cancel = CancelToken::unbounded();
+    let _hang_up = CancelOnDrop(cancel.clone());
+    let answer =
+        app.compute(move || view.label_names(&caller.tenant, &scope.as_ref(), &budget, &cancel)).await?;
     success_with(
         |w| w.array(|w| answer.values.iter().for_each(|v| w.string(v))),
         &label_warnings(&app, &tenant, answer.truncated, &seen),
@@ -83,7 +87,12 @@ pub(crate) async fn label_values(
     let view = app.store.view();
     let seen = view.clone();
     let tenant = caller.tenant.clone();
-    let answer = app.compute(move || view.label_values(&caller.tenant, &name, &scope.as_ref())).await?;
+    let (_share, budget) = app.engine.share_of(&tenant, "label values");
+    let cancel = CancelToken::unbounded();
+    let _hang_up = CancelOnDrop(cancel.clone());
+    let answer = app
+        .compute(move || view.label_values(&caller.tenant, &name, &scope.as_ref(), &budget, &cancel))
+        .await?;
     success_with(
         |w| w.array(|w| answer.values.iter().for_each(|v| w.string(v))),
         &label_warnings(&app, &tenant, answer.truncated, &seen),
@@ -170,9 +179,9 @@ pub(crate) async fn metadata(State(app): State<Arc<App>>, caller: Caller, params
         }
     };
     app.for_each_metadata_of(&caller, metric, &mut |_, family, metadata| add(family, metadata.clone()));
-    for (family, all) in app.store.metadata(&caller.tenant, metric, 0) {
-        all.into_iter().for_each(|metadata| add(&family, metadata));
-    }
+    app.store.for_each_metadata(&caller.tenant, metric, &mut |family, all| {
+        all.iter().for_each(|metadata| add(family, metadata.clone()));
+    });
     success(|w| {
         w.object(|w| {
             for (family, all) in families.iter().take(limit) {

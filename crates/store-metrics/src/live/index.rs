@@ -156,11 +156,11 @@ impl LiveIndex {
     }
 
     pub(crate) fn top_series_by_value(&self, name: &str, limit: usize) -> Vec<Count> {
-        top(self.values(name).map(|(value, postings)| (value.to_owned(), postings.len())), limit)
+        top(self.values(name).map(|(value, postings)| (value, postings.len())), limit)
     }
 
     pub(crate) fn top_values_by_name(&self, limit: usize) -> Vec<Count> {
-        top(self.names().map(|(name, values)| (name.to_owned(), values.len() as u64)), limit)
+        top(self.names().map(|(name, values)| (name, values.len() as u64)), limit)
     }
 
     /// As upstream counts: the bytes of every series' value of the label.
@@ -168,35 +168,41 @@ impl LiveIndex {
         let bytes_of = |values: &Values| -> u64 {
             values.iter().map(|(value, postings)| value.len() as u64 * postings.len()).sum()
         };
-        top(self.names().map(|(name, values)| (name.to_owned(), bytes_of(values))), limit)
+        top(self.names().map(|(name, values)| (name, bytes_of(values))), limit)
     }
 
     pub(crate) fn top_pairs(&self, limit: usize) -> Vec<Count> {
-        let mut best: Vec<(u64, &str, &str)> = Vec::new();
-        for (name, values) in self.names() {
-            for (value, postings) in values {
-                best.push((postings.len(), name, value));
-            }
-            // Keeps the working set small at any cardinality.
-            if best.len() > 4_096.max(limit * 4) {
-                keep_top_pairs(&mut best, limit);
-            }
-        }
-        keep_top_pairs(&mut best, limit);
-        best.into_iter().map(|(value, n, v)| Count { name: format!("{n}={v}"), value }).collect()
+        let pairs = self.names().flat_map(|(name, values)| {
+            values.iter().map(move |(value, postings)| ((name, value.as_ref()), postings.len()))
+        });
+        let named = |((name, value), n)| Count { name: format!("{name}={value}"), value: n };
+        largest(pairs, limit).into_iter().map(named).collect()
     }
 }
 
-fn keep_top_pairs(best: &mut Vec<(u64, &str, &str)>, limit: usize) {
-    best.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)).then(a.2.cmp(b.2)));
-    best.truncate(limit);
+/// Candidates that are kept besides the best, so that they are sorted rarely; what this takes does not
+/// grow with cardinality.
+const CANDIDATES_MAX: usize = 4_096;
+
+/// The `limit` largest counts, ties by what is counted.
+fn largest<T: Ord>(counts: impl Iterator<Item = (T, u64)>, limit: usize) -> Vec<(T, u64)> {
+    let mut best: Vec<(T, u64)> = Vec::new();
+    let keep_best = |best: &mut Vec<(T, u64)>| {
+        best.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        best.truncate(limit);
+    };
+    for count in counts {
+        best.push(count);
+        if best.len() >= limit.saturating_add(CANDIDATES_MAX) {
+            keep_best(&mut best);
+        }
+    }
+    keep_best(&mut best);
+    best
 }
 
-fn top(counts: impl Iterator<Item = (String, u64)>, limit: usize) -> Vec<Count> {
-    let mut counts: Vec<Count> = counts.map(|(name, value)| Count { name, value }).collect();
-    counts.sort_unstable_by(|a, b| b.value.cmp(&a.value).then_with(|| a.name.cmp(&b.name)));
-    counts.truncate(limit);
-    counts
+fn top<'a>(counts: impl Iterator<Item = (&'a str, u64)>, limit: usize) -> Vec<Count> {
+    largest(counts, limit).into_iter().map(|(name, value)| Count { name: name.to_owned(), value }).collect()
 }
 
 impl LabelIndex for LiveIndex {
@@ -234,5 +240,27 @@ impl LabelIndex for LiveIndex {
             }
         }
         Ok(set)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_counts_are_those_that_sorting_all_would_give() {
+        let check = |n: u64, limit: usize| {
+            let counts: Vec<(u64, u64)> = (0..n).map(|i| (i, i.wrapping_mul(7_919) % 1_009)).collect();
+            let mut sorted = counts.clone();
+            sorted.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+            sorted.truncate(limit);
+            assert_eq!(largest(counts.into_iter(), limit), sorted, "{limit} of {n}");
+        };
+        check(0, 10);
+        check(5, 10);
+        check(5, 0);
+        check(20_000, 10);
+        check(20_000, 5_000);
+        check(20_000, usize::MAX);
     }
 }

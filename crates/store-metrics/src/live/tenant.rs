@@ -87,11 +87,20 @@ impl TenantLive {
         labels: &Labels,
         generation: u32,
     ) -> (Arc<LiveSeries>, bool) {
-        let mut shard = self.shard(id).write();
-        if let Some(series) = shard.get(&id) {
-            return (Arc::clone(series), false);
+        match self.find(id) {
+            Some(series) => (series, false),
+            None => self.insert(Arc::new(LiveSeries::new(id, labels.clone(), generation))),
         }
-        let series = Arc::new(LiveSeries::new(id, labels.clone(), generation));
+    }
+
+    /// Makes a series findable, unless somebody else was faster: the one that is found from now on, and
+    /// whether it is this one.
+    pub(crate) fn insert(&self, series: Arc<LiveSeries>) -> (Arc<LiveSeries>, bool) {
+        let id = series.id();
+        let mut shard = self.shard(id).write();
+        if let Some(known) = shard.get(&id) {
+            return (Arc::clone(known), false);
+        }
         shard.insert(id, Arc::clone(&series));
         self.index.write().insert(Arc::clone(&series));
         (series, true)
@@ -121,7 +130,7 @@ impl TenantLive {
                 max_t = max_t.max(log.bounds().1);
             }
         }
-        self.exemplars.lock().clear(up_to);
+        freed += self.exemplars.lock().clear(up_to);
         self.min_t.store(min_t, Ordering::Relaxed);
         self.max_t.store(max_t, Ordering::Relaxed);
         freed

@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::columns::SampleColumns;
 use crate::part::exemplars::{self, PartExemplar};
+use crate::part::memory::Memory;
 use crate::part::metadata::{self, Families};
 use crate::part::symbols::SymbolTable;
 use crate::part::{
@@ -20,6 +21,13 @@ use crate::part::{
 
 /// Histograms per page: each is many numbers.
 const PAGE_HISTOGRAMS_MAX: usize = 256;
+
+/// What the postings of one label pair take, besides two bytes for each series, while they are collected
+/// and while they are sorted.
+const POSTINGS_BYTES: usize = 2 * (size_of::<(Pair, RoaringBitmap)>() + 8) + 48;
+
+/// What a known timestamp column takes.
+const TIMES_BYTES: usize = 2 * (size_of::<(u128, u32)>() + 8);
 
 // Bits of a page's first byte.
 pub(crate) const PAGE_HISTOGRAMS: u8 = 1;
@@ -41,6 +49,7 @@ struct Filling {
 pub(crate) struct PartBuilder<'w> {
     out: &'w mut PartWriter,
     effort: Effort,
+    memory: Memory,
     n_series: u32,
     rows: u64,
     time: Option<TimeRange>,
@@ -56,6 +65,7 @@ pub(crate) struct PartBuilder<'w> {
     /// From the hash of an encoded timestamp column to its reference.
     known_times: HashMap<u128, u32>,
     postings: HashMap<Pair, RoaringBitmap>,
+    n_postings: usize,
     page: Vec<u8>,
     column: Vec<u8>,
 }
@@ -66,6 +76,7 @@ impl<'w> PartBuilder<'w> {
         out: &'w mut PartWriter,
         symbols: &SymbolTable,
         effort: Effort,
+        memory: Memory,
     ) -> Result<Self, PartError> {
         for raw in symbols.encode_blocks() {
             out.add_block(kind::SYMBOLS, &block::compress(&raw))?;
@@ -73,6 +84,7 @@ impl<'w> PartBuilder<'w> {
         Ok(Self {
             out,
             effort,
+            memory,
             n_series: 0,
             rows: 0,
             time: None,
@@ -87,6 +99,7 @@ impl<'w> PartBuilder<'w> {
             last_min_t: 0,
             known_times: HashMap::new(),
             postings: HashMap::new(),
+            n_postings: 0,
             page: Vec::new(),
             column: Vec::new(),
         })
@@ -116,6 +129,7 @@ impl<'w> PartBuilder<'w> {
         }
         self.put_labels(pairs);
         self.ids.extend_from_slice(&id.0.to_le_bytes());
+        self.n_postings += pairs.len();
         for pair in pairs {
             self.postings.entry(*pair).or_default().insert(self.n_series);
         }
@@ -225,7 +239,15 @@ impl<'w> PartBuilder<'w> {
         Ok(time_ref)
     }
 
+    /// What grows with the part: postings, and where timestamp columns are.
+    fn held_bytes(&self) -> u64 {
+        let postings = self.postings.len() * POSTINGS_BYTES + self.n_postings * 2;
+        let times = self.known_times.len() * TIMES_BYTES + self.time_directory.capacity();
+        (postings + times) as u64
+    }
+
     fn close_chunk(&mut self) -> Result<(), PartError> {
+        self.memory.reach(self.held_bytes())?;
         self.out.add_block(kind::LABELS, &block::compress(&self.labels))?;
         self.out.add_block(kind::IDS, &self.ids)?;
         self.out.add_block(kind::PAGES, &block::compress(&self.pages))?;

@@ -1,9 +1,10 @@
-//! Decoded blocks of parts, shared by all queries, bounded in bytes: the least recently used go.
+//! Decoded blocks of parts, shared by all queries, bounded in bytes: the least recently used go. Each is
+//! charged to the budget as long as anybody holds it.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
-use base::Budget;
-use base::Charge;
+use base::{Budget, BudgetExceeded, Charge};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
@@ -11,6 +12,9 @@ use store_core::PartId;
 
 use crate::part::builder::Pair;
 use crate::part::symbols::SymbolTable;
+
+/// What keeping a thing takes besides itself.
+const OVERHEAD_BYTES: usize = 64;
 
 /// Where one timestamp column is, and what it spans.
 #[derive(Debug, Clone, Copy)]
@@ -76,34 +80,80 @@ impl<T> Lists<T> {
         let (start, end) = (*self.starts.get(i)?, *self.starts.get(i + 1)?);
         self.items.get(start as usize..end as usize)
     }
+}
 
+/// What a decoded thing takes.
+pub(crate) trait HeapBytes {
+    fn heap_bytes(&self) -> usize;
+}
+
+impl HeapBytes for PartIndex {
+    fn heap_bytes(&self) -> usize {
+        let chunks: usize = self.names.iter().map(|n| 32 + n.chunks.len() * 16).sum();
+        self.symbols.heap_bytes() + chunks + self.times.len() * size_of::<TimeEntry>()
+    }
+}
+
+impl<T> HeapBytes for Lists<T> {
     fn heap_bytes(&self) -> usize {
         self.starts.len() * 4 + self.items.len() * size_of::<T>()
     }
 }
 
+impl HeapBytes for Vec<u8> {
+    fn heap_bytes(&self) -> usize {
+        self.len()
+    }
+}
+
+impl HeapBytes for Vec<i64> {
+    fn heap_bytes(&self) -> usize {
+        self.len() * 8
+    }
+}
+
+impl HeapBytes for RoaringBitmap {
+    fn heap_bytes(&self) -> usize {
+        self.serialized_size()
+    }
+}
+
+/// A thing that is charged as long as somebody holds it, in the cache or out of it.
+#[derive(Debug)]
+pub(crate) struct Charged<T> {
+    value: T,
+    charge: Charge,
+}
+
+impl<T> Deref for Charged<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+pub(crate) type Held<T> = Arc<Charged<T>>;
+
 #[derive(Debug, Clone)]
 pub(crate) enum Cached {
-    Index(Arc<PartIndex>),
-    Labels(Arc<Lists<Pair>>),
-    Pages(Arc<Lists<PageEntry>>),
-    Bytes(Arc<Vec<u8>>),
-    Times(Arc<Vec<i64>>),
-    Set(Arc<RoaringBitmap>),
+    Index(Held<PartIndex>),
+    Labels(Held<Lists<Pair>>),
+    Pages(Held<Lists<PageEntry>>),
+    Bytes(Held<Vec<u8>>),
+    Times(Held<Vec<i64>>),
+    Set(Held<RoaringBitmap>),
 }
 
 impl Cached {
-    fn heap_bytes(&self) -> usize {
-        64 + match self {
-            Self::Index(index) => {
-                let chunks: usize = index.names.iter().map(|n| 32 + n.chunks.len() * 16).sum();
-                index.symbols.heap_bytes() + chunks + index.times.len() * size_of::<TimeEntry>()
-            }
-            Self::Labels(lists) => lists.heap_bytes(),
-            Self::Pages(lists) => lists.heap_bytes(),
-            Self::Bytes(bytes) => bytes.len(),
-            Self::Times(ts) => ts.len() * 8,
-            Self::Set(set) => set.serialized_size(),
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Index(held) => held.charge.bytes(),
+            Self::Labels(held) => held.charge.bytes(),
+            Self::Pages(held) => held.charge.bytes(),
+            Self::Bytes(held) => held.charge.bytes(),
+            Self::Times(held) => held.charge.bytes(),
+            Self::Set(held) => held.charge.bytes(),
         }
     }
 }
@@ -126,30 +176,45 @@ pub(crate) enum Item {
 #[derive(Debug)]
 struct Entry {
     cached: Cached,
-    bytes: usize,
+    bytes: u64,
     used_at: u64,
 }
 
 #[derive(Debug)]
 struct Inner {
     entries: HashMap<(PartId, Item), Entry>,
-    bytes: usize,
+    bytes: u64,
     now: u64,
-    charge: Option<Charge>,
 }
 
 #[derive(Debug)]
 pub(crate) struct PartCache {
     inner: Mutex<Inner>,
-    limit_bytes: usize,
+    limit_bytes: u64,
     budget: Budget,
 }
 
 impl PartCache {
     pub(crate) fn new(limit_bytes: u64, budget: Budget) -> Self {
-        let inner = Inner { entries: HashMap::new(), bytes: 0, now: 0, charge: None };
-        let limit_bytes = usize::try_from(limit_bytes).unwrap_or(usize::MAX);
+        let inner = Inner { entries: HashMap::new(), bytes: 0, now: 0 };
         Self { inner: Mutex::new(inner), limit_bytes, budget }
+    }
+
+    /// Charges what is about to be held. What the cache keeps makes room for what is needed now.
+    pub(crate) fn charge(&self, bytes: u64) -> Result<Charge, BudgetExceeded> {
+        self.budget.charge(bytes).or_else(|_| {
+            let mut inner = self.inner.lock();
+            let target_bytes = (inner.bytes / 2).min(inner.bytes.saturating_sub(bytes));
+            inner.evict(target_bytes);
+            drop(inner);
+            self.budget.charge(bytes)
+        })
+    }
+
+    /// Charges a decoded thing, and `extra_bytes` that are held with it.
+    pub(crate) fn hold<T: HeapBytes>(&self, value: T, extra_bytes: usize) -> Result<Held<T>, BudgetExceeded> {
+        let charge = self.charge((OVERHEAD_BYTES + value.heap_bytes() + extra_bytes) as u64)?;
+        Ok(Arc::new(Charged { value, charge }))
     }
 
     pub(crate) fn get(&self, part: PartId, item: &Item) -> Option<Cached> {
@@ -161,9 +226,9 @@ impl PartCache {
         Some(entry.cached.clone())
     }
 
-    /// Keeps `cached` unless it alone is larger than the cache, or the budget has no room.
+    /// Keeps `cached` unless it alone is larger than half the cache.
     pub(crate) fn put(&self, part: PartId, item: Item, cached: Cached) {
-        let bytes = cached.heap_bytes();
+        let bytes = cached.bytes();
         let mut inner = self.inner.lock();
         if bytes > self.limit_bytes / 2 {
             return;
@@ -171,13 +236,11 @@ impl PartCache {
         if inner.bytes + bytes > self.limit_bytes {
             inner.evict(self.limit_bytes / 4 * 3 - bytes.min(self.limit_bytes / 4));
         }
-        if !inner.grow(bytes, &self.budget) {
-            return;
-        }
         inner.now += 1;
         let entry = Entry { cached, bytes, used_at: inner.now };
+        inner.bytes += bytes;
         if let Some(replaced) = inner.entries.insert((part, item), entry) {
-            inner.shrink(replaced.bytes);
+            inner.bytes -= replaced.bytes;
         }
     }
 
@@ -190,55 +253,28 @@ impl PartCache {
             freed += if keep { 0 } else { entry.bytes };
             keep
         });
-        inner.shrink(freed);
+        inner.bytes -= freed;
     }
 
     pub(crate) fn used_bytes(&self) -> u64 {
-        self.inner.lock().bytes as u64
+        self.inner.lock().bytes
     }
 }
 
 impl Inner {
-    fn grow(&mut self, bytes: usize, budget: &Budget) -> bool {
-        let charged = match &mut self.charge {
-            Some(charge) => charge.grow(bytes as u64).is_ok(),
-            None => match budget.charge(bytes as u64) {
-                Ok(charge) => {
-                    self.charge = Some(charge);
-                    true
-                }
-                Err(_) => false,
-            },
-        };
-        if charged {
-            self.bytes += bytes;
-        }
-        charged
-    }
-
-    fn shrink(&mut self, bytes: usize) {
-        self.bytes -= bytes;
-        if let Some(charge) = &mut self.charge {
-            charge.shrink(bytes as u64);
-        }
-    }
-
     /// Drops the least recently used until at most `target_bytes` are left.
-    fn evict(&mut self, target_bytes: usize) {
-        let mut ages: Vec<(u64, usize)> =
+    fn evict(&mut self, target_bytes: u64) {
+        let mut ages: Vec<(u64, u64)> =
             self.entries.values().map(|entry| (entry.used_at, entry.bytes)).collect();
         ages.sort_unstable();
-        let mut left = self.bytes;
         let mut newest_dropped = 0;
         for (used_at, bytes) in ages {
-            if left <= target_bytes {
+            if self.bytes <= target_bytes {
                 break;
             }
-            left -= bytes;
+            self.bytes -= bytes;
             newest_dropped = used_at;
         }
-        let freed = self.bytes - left;
         self.entries.retain(|_, entry| entry.used_at > newest_dropped);
-        self.shrink(freed);
     }
 }

@@ -17,6 +17,7 @@ use crate::columns::SampleColumns;
 use crate::part::builder::{Pair, PartBuilder};
 use crate::part::cache::PartCache;
 use crate::part::exemplars::PartExemplar;
+use crate::part::memory::{Memory, WhenShort};
 use crate::part::metadata::Families;
 use crate::part::reader::{AtHand, MetricsPart};
 use crate::part::symbols::SymbolTable;
@@ -125,6 +126,17 @@ impl Input {
         taken
     }
 
+    /// What it takes while it is merged: exemplars, its part of the merged symbols, and where each of
+    /// its symbols went.
+    fn heap_bytes(&self) -> u64 {
+        let of_exemplar =
+            |(_, exemplar): &PartExemplar| size_of::<PartExemplar>() + exemplar.labels.heap_bytes();
+        let exemplars: usize = self.exemplars.clone().map(|entry| of_exemplar(&entry)).sum();
+        let symbols = &self.at_hand.index.symbols;
+        (exemplars + symbols.heap_bytes() + symbols.len() * (4 + size_of::<&str>())) as u64
+            + self.at_hand.heap_bytes()
+    }
+
     fn is_done(&self) -> bool {
         self.next >= self.part.n_series()
     }
@@ -159,11 +171,13 @@ impl PartFamily for MetricsFamily {
         out: &mut PartWriter,
         ctx: &MergeContext,
     ) -> Result<PartStats, FamilyError> {
-        let _memory = self.budget.charge(MERGE_CACHE_BYTES)?;
-        let cache = Arc::new(PartCache::new(MERGE_CACHE_BYTES, Budget::unlimited()));
+        let cache = Arc::new(PartCache::new(MERGE_CACHE_BYTES, self.budget.clone()));
+        let mut memory = Memory::new(&self.budget, WhenShort::Refuse);
         let mut opened = Vec::with_capacity(inputs.len());
         for reader in inputs {
-            opened.push(Input::open(reader, &cache, &ctx.tombstones)?);
+            let input = Input::open(reader, &cache, &ctx.tombstones)?;
+            memory.grow(input.heap_bytes())?;
+            opened.push(input);
         }
         let symbols = merge_symbols(&mut opened);
         for input in &mut opened {
@@ -172,8 +186,8 @@ impl PartFamily for MetricsFamily {
         // The first merge is of pages so short that strong compression gains little, and is soon merged
         // again.
         let effort = if ctx.level <= 1 { Effort::Hot } else { Effort::Merge };
-        let builder = PartBuilder::new(out, &symbols, effort)?;
-        merge_series(&mut opened, builder, ctx)
+        let builder = PartBuilder::new(out, &symbols, effort, Memory::new(&self.budget, WhenShort::Refuse))?;
+        merge_series(&mut opened, builder, Memory::new(&self.budget, WhenShort::Refuse), ctx)
     }
 
     fn verify(&self, part: &PartReader) -> Result<Vec<String>, PartError> {
@@ -220,6 +234,7 @@ fn window_of(ctx: &MergeContext) -> (i64, i64) {
 fn merge_series(
     inputs: &mut [Input],
     mut builder: PartBuilder<'_>,
+    mut row_memory: Memory,
     ctx: &MergeContext,
 ) -> Result<PartStats, FamilyError> {
     let (start_ms, end_ms) = window_of(ctx);
@@ -244,6 +259,7 @@ fn merge_series(
             input.next += 1;
             input.load_pairs()?;
         }
+        row_memory.reach(columns.heap_bytes() + scratch.heap_bytes())?;
         rows::normalize(&mut columns);
         if builder.add_series(id, &pairs, &columns)? {
             exemplars.extend(taken);

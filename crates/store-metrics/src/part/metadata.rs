@@ -10,22 +10,50 @@ pub(crate) const METADATA_PER_FAMILY_MAX: usize = 10;
 
 pub(crate) type Families = BTreeMap<String, Vec<Metadata>>;
 
-/// Remembers what a family says of itself; `false` if a limit was in the way.
-pub(crate) fn note(families: &mut Families, family: &str, metadata: &Metadata, families_max: usize) -> bool {
+/// What one entry of a family occupies.
+fn entry_bytes(metadata: &Metadata) -> u64 {
+    (size_of::<Metadata>() + metadata.unit.len() + metadata.help.len()) as u64
+}
+
+/// What a family occupies besides its entries.
+fn family_bytes(family: &str) -> u64 {
+    family.len() as u64 + 96
+}
+
+/// What noting an entry takes at most.
+pub(crate) fn bytes_to_note(family: &str, metadata: &Metadata) -> u64 {
+    family_bytes(family) + entry_bytes(metadata)
+}
+
+pub(crate) fn heap_bytes(families: &Families) -> u64 {
+    let of_family = |(family, entries): (&String, &Vec<Metadata>)| {
+        family_bytes(family) + entries.iter().map(entry_bytes).sum::<u64>()
+    };
+    families.iter().map(of_family).sum()
+}
+
+/// Remembers what a family says of itself, unless a limit is in the way; returns the bytes that came
+/// and those that went.
+pub(crate) fn note(
+    families: &mut Families,
+    family: &str,
+    metadata: &Metadata,
+    families_max: usize,
+) -> (u64, u64) {
     if let Some(known) = families.get_mut(family) {
         if known.contains(metadata) {
-            return true;
+            return (0, 0);
         }
         // The newest first: it is what a single answer shows.
         known.insert(0, metadata.clone());
-        known.truncate(METADATA_PER_FAMILY_MAX);
-        return true;
+        let forgotten = known.split_off(METADATA_PER_FAMILY_MAX.min(known.len()));
+        return (entry_bytes(metadata), forgotten.iter().map(entry_bytes).sum());
     }
     if families.len() >= families_max {
-        return false;
+        return (0, 0);
     }
     families.insert(family.to_owned(), vec![metadata.clone()]);
-    true
+    (bytes_to_note(family, metadata), 0)
 }
 
 pub(crate) fn put_entry(out: &mut Vec<u8>, family: &str, metadata: &Metadata) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
+use base::Charge;
 use codec::CorruptInput;
 use codec::{block, ints};
 use model::{Labels, Matcher, SeriesId};
@@ -13,7 +14,9 @@ use store_core::{BlockRef, CorruptPart, PartError, PartId, PartMeta, PartReader}
 use crate::columns::SampleColumns;
 use crate::matching::{self, Condition, LabelIndex};
 use crate::part::builder::Pair;
-use crate::part::cache::{Cached, Item, Lists, NameEntry, PageEntry, PartCache, PartIndex, TimeEntry};
+use crate::part::cache::{
+    Cached, Charged, Held, Item, Lists, NameEntry, PageEntry, PartCache, PartIndex, TimeEntry,
+};
 use crate::part::decode::{
     ValueVisitor, append_page, read_labels, read_names, read_pages, read_time_directory, slice, visit_chunk,
 };
@@ -22,30 +25,38 @@ use crate::part::metadata::{self, Families};
 use crate::part::symbols::SymbolTable;
 use crate::part::{BLOCK_BYTES_MAX, SERIES_PER_CHUNK, corrupt, kind, postings};
 
+/// How many times their bytes exemplars take when they are decoded.
+const EXEMPLAR_GROWTH: u64 = 4;
+
+/// What an open part takes besides the references of its blocks.
+const OPEN_BYTES: usize = 1_024;
+
 #[derive(Debug)]
 pub(crate) struct MetricsPart {
     reader: PartReader,
     cache: Arc<PartCache>,
     /// The index as long as anybody holds it: one too large for the cache is not read per series.
-    held_index: Mutex<Weak<PartIndex>>,
+    held_index: Mutex<Weak<Charged<PartIndex>>>,
     n_series: u32,
     /// The blocks of each kind in order.
     by_kind: [Vec<BlockRef>; 12],
     /// Blocks that were found damaged, by kind and number: reading them again would cost as much and
     /// say the same. Whoever wants to know anew opens the part anew.
     damaged: Mutex<BTreeMap<(u16, u32), CorruptPart>>,
+    /// What an open part takes: the references of its blocks.
+    _charge: Charge,
 }
 
 impl AtHand {
-    /// What it takes itself; what it keeps is the cache's or small.
+    /// What it takes itself; what it keeps is charged already.
     pub(crate) fn heap_bytes(&self) -> u64 {
-        ((self.pages.0.len() + self.times.0.len()) * size_of::<RwLock<Option<Arc<()>>>>()) as u64
+        ((self.pages.0.len() + self.times.0.len()) * size_of::<RwLock<Option<Held<()>>>>()) as u64
     }
 }
 
 /// Things that are loaded when first asked for.
 #[derive(Debug)]
-struct Slots<T>(Box<[RwLock<Option<Arc<T>>>]>);
+struct Slots<T>(Box<[RwLock<Option<Held<T>>>]>);
 
 impl<T> Slots<T> {
     fn new(n: usize) -> Self {
@@ -56,8 +67,8 @@ impl<T> Slots<T> {
     fn get_or_load(
         &self,
         n: usize,
-        load: impl FnOnce() -> Result<Arc<T>, PartError>,
-    ) -> Result<Arc<T>, PartError> {
+        load: impl FnOnce() -> Result<Held<T>, PartError>,
+    ) -> Result<Held<T>, PartError> {
         if let Some(loaded) = &*self.0[n].read() {
             return Ok(Arc::clone(loaded));
         }
@@ -70,7 +81,7 @@ impl<T> Slots<T> {
 /// What reading many series of one part keeps at hand, so that they do not meet at the cache.
 #[derive(Debug)]
 pub(crate) struct AtHand {
-    pub(crate) index: Arc<PartIndex>,
+    pub(crate) index: Held<PartIndex>,
     pages: Slots<Lists<PageEntry>>,
     times: Slots<Vec<i64>>,
 }
@@ -84,6 +95,8 @@ impl MetricsPart {
     }
 
     pub(crate) fn new(reader: PartReader, cache: Arc<PartCache>) -> Result<Self, PartError> {
+        // Once in the footer and once by kind.
+        let charge = cache.charge((OPEN_BYTES + 2 * size_of_val(reader.blocks())) as u64)?;
         let mut by_kind: [Vec<BlockRef>; 12] = std::array::from_fn(|_| Vec::new());
         for block in reader.blocks() {
             // Kinds of later releases are none of ours.
@@ -101,7 +114,7 @@ impl MetricsPart {
             corrupt(reader.key(), &footer, CorruptInput::OutOfRange("number of series blocks"))
         })?;
         let (held_index, damaged) = (Mutex::new(Weak::new()), Mutex::default());
-        Ok(Self { reader, cache, held_index, n_series, by_kind, damaged })
+        Ok(Self { reader, cache, held_index, n_series, by_kind, damaged, _charge: charge })
     }
 
     pub(crate) fn meta(&self) -> &PartMeta {
@@ -150,7 +163,7 @@ impl MetricsPart {
         block::decompress(&raw, BLOCK_BYTES_MAX).map_err(|e| self.corrupt(kind, n, e))
     }
 
-    pub(crate) fn index(&self) -> Result<Arc<PartIndex>, PartError> {
+    pub(crate) fn index(&self) -> Result<Held<PartIndex>, PartError> {
         if let Some(Cached::Index(index)) = self.cache.get(self.id(), &Item::Index) {
             return Ok(index);
         }
@@ -169,17 +182,18 @@ impl MetricsPart {
             let raw = self.decompressed(kind::TIME_DIRECTORY, 0)?;
             times = read_time_directory(&raw).map_err(|e| self.corrupt(kind::TIME_DIRECTORY, 0, e))?;
         }
-        let index = Arc::new(PartIndex { symbols, names, times });
+        let index = self.cache.hold(PartIndex { symbols, names, times }, 0)?;
         *self.held_index.lock() = Arc::downgrade(&index);
         self.cache.put(self.id(), Item::Index, Cached::Index(Arc::clone(&index)));
         Ok(index)
     }
 
-    fn bytes(&self, item: Item, kind: u16, n: u32, compressed: bool) -> Result<Arc<Vec<u8>>, PartError> {
+    fn bytes(&self, item: Item, kind: u16, n: u32, compressed: bool) -> Result<Held<Vec<u8>>, PartError> {
         if let Some(Cached::Bytes(bytes)) = self.cache.get(self.id(), &item) {
             return Ok(bytes);
         }
-        let bytes = Arc::new(if compressed { self.decompressed(kind, n)? } else { self.raw(kind, n)? });
+        let bytes = if compressed { self.decompressed(kind, n)? } else { self.raw(kind, n)? };
+        let bytes = self.cache.hold(bytes, 0)?;
         self.cache.put(self.id(), item, Cached::Bytes(Arc::clone(&bytes)));
         Ok(bytes)
     }
@@ -188,7 +202,7 @@ impl MetricsPart {
         (self.n_series as usize - chunk as usize * SERIES_PER_CHUNK).min(SERIES_PER_CHUNK)
     }
 
-    fn labels_chunk(&self, chunk: u32) -> Result<Arc<Lists<Pair>>, PartError> {
+    fn labels_chunk(&self, chunk: u32) -> Result<Held<Lists<Pair>>, PartError> {
         let item = Item::Labels(chunk);
         if let Some(Cached::Labels(lists)) = self.cache.get(self.id(), &item) {
             return Ok(lists);
@@ -197,12 +211,12 @@ impl MetricsPart {
         let n_symbols = self.index()?.symbols.len();
         let lists = read_labels(&raw, self.chunk_series(chunk), n_symbols)
             .map_err(|e| self.corrupt(kind::LABELS, chunk, e))?;
-        let lists = Arc::new(lists);
+        let lists = self.cache.hold(lists, 0)?;
         self.cache.put(self.id(), item, Cached::Labels(Arc::clone(&lists)));
         Ok(lists)
     }
 
-    fn pages_chunk(&self, chunk: u32) -> Result<Arc<Lists<PageEntry>>, PartError> {
+    fn pages_chunk(&self, chunk: u32) -> Result<Held<Lists<PageEntry>>, PartError> {
         let item = Item::Pages(chunk);
         if let Some(Cached::Pages(lists)) = self.cache.get(self.id(), &item) {
             return Ok(lists);
@@ -211,7 +225,7 @@ impl MetricsPart {
         let n_times = self.index()?.times.len();
         let lists = read_pages(&raw, self.chunk_series(chunk), n_times)
             .map_err(|e| self.corrupt(kind::PAGES, chunk, e))?;
-        let lists = Arc::new(lists);
+        let lists = self.cache.hold(lists, 0)?;
         self.cache.put(self.id(), item, Cached::Pages(Arc::clone(&lists)));
         Ok(lists)
     }
@@ -250,7 +264,7 @@ impl MetricsPart {
         set: &RoaringBitmap,
         mut each: impl FnMut(u32, SeriesId),
     ) -> Result<(), PartError> {
-        let mut current: Option<(u32, Arc<Vec<u8>>)> = None;
+        let mut current: Option<(u32, Held<Vec<u8>>)> = None;
         for ordinal in set {
             let (chunk, at) = split(ordinal);
             if current.as_ref().is_none_or(|(n, _)| *n != chunk) {
@@ -271,7 +285,8 @@ impl MetricsPart {
     }
 
     /// Appends the samples of a series within the bounds: ascending floats, ascending histograms. The
-    /// first damaged page is the error; those that are intact are appended all the same.
+    /// first damaged page is the error; those that are intact are appended all the same. Any other error
+    /// ends the reading.
     pub(crate) fn read(
         &self,
         at_hand: &AtHand,
@@ -293,6 +308,9 @@ impl MetricsPart {
                 let before = columns.lens();
                 if let Err(error) = self.read_page(at_hand, page, start_ms..=end_ms, columns) {
                     columns.truncate(before);
+                    if error.damaged_key().is_none() {
+                        return Err(error);
+                    }
                     outcome = outcome.and(Err(error));
                 }
             }
@@ -322,7 +340,7 @@ impl MetricsPart {
     }
 
     /// A decoded timestamp column. All series of a target share one.
-    fn times(&self, time_ref: u32, entry: &TimeEntry) -> Result<Arc<Vec<i64>>, PartError> {
+    fn times(&self, time_ref: u32, entry: &TimeEntry) -> Result<Held<Vec<i64>>, PartError> {
         let item = Item::Times(time_ref);
         if let Some(Cached::Times(ts)) = self.cache.get(self.id(), &item) {
             return Ok(ts);
@@ -336,7 +354,7 @@ impl MetricsPart {
         if bounds != (Some(entry.min_t), Some(entry.max_t)) || ts.windows(2).any(|w| w[0] >= w[1]) {
             return Err(fail(CorruptInput::OutOfRange("timestamp")));
         }
-        let ts = Arc::new(ts);
+        let ts = self.cache.hold(ts, 0)?;
         self.cache.put(self.id(), item, Cached::Times(Arc::clone(&ts)));
         Ok(ts)
     }
@@ -346,6 +364,8 @@ impl MetricsPart {
             return Ok(Vec::new());
         }
         let raw = self.decompressed(kind::EXEMPLARS, 0)?;
+        // Until they are decoded: whoever keeps them charges them.
+        let _memory = self.cache.charge(raw.len() as u64 * EXEMPLAR_GROWTH)?;
         exemplars::decode(&raw, self.n_series).map_err(|e| self.corrupt(kind::EXEMPLARS, 0, e))
     }
 
@@ -401,7 +421,7 @@ impl MetricsPart {
         {
             let item = Item::Matched(format!("{sign}{matcher}"));
             if let Some(Cached::Set(set)) = self.cache.get(self.id(), &item) {
-                return Ok(wrap(RoaringBitmap::clone(&set)));
+                return Ok(wrap(RoaringBitmap::clone(&**set)));
             }
         }
         let condition = matching::condition(self, matcher)?;
@@ -409,8 +429,9 @@ impl MetricsPart {
             Condition::Within(set) => ("+", set),
             Condition::Without(set) => ("-", set),
         };
-        let cached = Cached::Set(Arc::new(set.clone()));
-        self.cache.put(self.id(), Item::Matched(format!("{sign}{matcher}")), cached);
+        let text = format!("{sign}{matcher}");
+        let held = self.cache.hold(set.clone(), text.len())?;
+        self.cache.put(self.id(), Item::Matched(text), Cached::Set(held));
         Ok(condition)
     }
 }

@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 use model::{FloatSample, HistogramSample, SeriesBatch, stale_nan};
 
 use crate::error::AppendError;
-use crate::live::exemplars::LiveExemplar;
+use crate::live::exemplars::{LiveExemplar, live_bytes};
 use crate::live::log::LiveBytes;
 use crate::live::series::{JournalRef, LiveSeries, Newest};
 use crate::live::tenant::TenantLive;
-use crate::options::{AppendOptions, BatchId};
+use crate::options::{AppendOptions, BatchId, Limits};
 use crate::outcome::{AppendOutcome, RejectReason};
 use crate::part::metadata;
 use crate::record::RecordWriter;
@@ -30,6 +30,8 @@ struct Resolved {
     number: u32,
     /// The journal has no definition of `number` yet.
     undefined: bool,
+    /// Nobody can find the series yet: it becomes live when the journal has the batch.
+    is_fresh: bool,
 }
 
 #[derive(Debug)]
@@ -40,6 +42,8 @@ struct Admission<'a> {
     out_of_order_window_ms: Option<i64>,
     resolved: Vec<Result<Resolved, RejectReason>>,
     outcome: AppendOutcome,
+    /// What the fresh series will take.
+    fresh_bytes: u64,
 }
 
 impl Shared {
@@ -71,6 +75,7 @@ impl Shared {
             out_of_order_window_ms: options.out_of_order_window_ms,
             resolved: Vec::with_capacity(batch.series.len()),
             outcome: AppendOutcome::default(),
+            fresh_bytes: 0,
         };
         admission.resolve(&tenant, batch, generation);
         let mut records = Records::new(batch, generation);
@@ -78,7 +83,11 @@ impl Shared {
         let exemplars = admission.admit_exemplars(batch, &mut records);
         let metadata = self.admit_metadata(&tenant, batch, &mut records);
         let histogram_bytes: usize = histograms.iter().map(|i| batch.histograms[*i].h.live_bytes()).sum();
-        let estimate = floats.accepted() as u64 * FLOAT_BYTES_ESTIMATE + histogram_bytes as u64;
+        let samples_bytes = floats.accepted() as u64 * FLOAT_BYTES_ESTIMATE + histogram_bytes as u64;
+        let exemplar_bytes: u64 = exemplars.iter().map(|i| live_bytes(&batch.exemplars[*i].1)).sum();
+        let note_bytes = |i: &usize| metadata::bytes_to_note(&batch.metadata[*i].0, &batch.metadata[*i].1);
+        let metadata_bytes: u64 = metadata.iter().map(note_bytes).sum();
+        let estimate = admission.fresh_bytes + samples_bytes + exemplar_bytes + metadata_bytes;
         self.live_charge.grow(estimate)?;
         // A batch whose sender is to come back is not applied yet.
         let refused = admission.outcome.rejected;
@@ -87,10 +96,12 @@ impl Shared {
             self.live_charge.shrink(estimate);
             return Err(error);
         }
-        let grown = admission.apply(batch, generation, &floats, &histograms);
-        self.live_charge.correct(estimate, grown);
-        self.apply_exemplars(&tenant, batch, generation, &exemplars, &admission.resolved);
-        self.apply_metadata(&tenant, &metadata, batch);
+        let mut grown = admission.make_live(&tenant, batch, &floats, &histograms, &exemplars);
+        grown += admission.apply(batch, generation, &floats, &histograms);
+        let pushed_out = self.apply_exemplars(&tenant, batch, generation, &exemplars, &admission.resolved);
+        let (noted, forgotten) = self.apply_metadata(&tenant, &metadata, batch);
+        self.live_charge.correct(estimate, grown + exemplar_bytes + noted);
+        self.live_charge.shrink(pushed_out + forgotten);
         if let Some((min_t, max_t)) = accepted_bounds(batch, &floats, &histograms) {
             tenant.cover(min_t, max_t);
         }
@@ -150,17 +161,24 @@ impl Shared {
         news
     }
 
-    fn apply_metadata(&self, tenant: &TenantLive, news: &[usize], batch: &SeriesBatch) {
+    /// Returns the bytes that came and those that went.
+    fn apply_metadata(&self, tenant: &TenantLive, news: &[usize], batch: &SeriesBatch) -> (u64, u64) {
+        let (mut noted, mut forgotten) = (0, 0);
         if news.is_empty() {
-            return;
+            return (noted, forgotten);
         }
         let mut known = tenant.metadata.lock();
         for i in news {
             let (family, entry) = &batch.metadata[*i];
-            metadata::note(&mut known, family, entry, tenant.limits.metadata_families_max);
+            let families_max = tenant.limits.metadata_families_max;
+            let (came, went) = metadata::note(&mut known, family, entry, families_max);
+            noted += came;
+            forgotten += went;
         }
+        (noted, forgotten)
     }
 
+    /// Returns the bytes of those that had to go.
     fn apply_exemplars(
         &self,
         tenant: &TenantLive,
@@ -168,9 +186,10 @@ impl Shared {
         generation: u32,
         accepted: &[usize],
         resolved: &[Result<Resolved, RejectReason>],
-    ) {
+    ) -> u64 {
+        let mut pushed_out = 0;
         if accepted.is_empty() {
-            return;
+            return pushed_out;
         }
         let mut ring = tenant.exemplars.lock();
         for i in accepted {
@@ -178,9 +197,10 @@ impl Shared {
             if let Ok(resolved) = &resolved[*series_idx as usize] {
                 let series = Arc::clone(&resolved.series);
                 let entry = LiveExemplar { generation, series, exemplar: Arc::new(exemplar.clone()) };
-                ring.push(entry, tenant.limits.exemplars_max);
+                pushed_out += ring.push(entry, tenant.limits.exemplars_max);
             }
         }
+        pushed_out
     }
 }
 
@@ -254,20 +274,20 @@ impl Admission<'_> {
         let mut n_series = None;
         for series in &batch.series {
             let found = match tenant.find(series.id) {
-                Some(found) => Ok(found),
+                Some(found) => Ok((found, false)),
                 None => {
                     let n_series = n_series.get_or_insert_with(|| tenant.n_series());
-                    self.create(tenant, series, generation, n_series)
+                    self.create(&tenant.limits, series, generation, n_series).map(|created| (created, true))
                 }
             };
-            let resolved = found.map(|series| {
+            let resolved = found.map(|(series, is_fresh)| {
                 let state = series.state.lock();
                 let known = state.journal_ref.filter(|r| r.generation == generation);
                 let newest = state.newest;
                 drop(state);
                 let number = known
                     .map_or_else(|| self.shared.next_number.fetch_add(1, Ordering::Relaxed), |r| r.number);
-                Resolved { series, newest, number, undefined: known.is_none() }
+                Resolved { series, newest, number, undefined: known.is_none(), is_fresh }
             });
             self.resolved.push(resolved);
         }
@@ -275,12 +295,11 @@ impl Admission<'_> {
 
     fn create(
         &mut self,
-        tenant: &TenantLive,
+        limits: &Limits,
         series: &model::BatchSeries,
         generation: u32,
         n_series: &mut u64,
     ) -> Result<Arc<LiveSeries>, RejectReason> {
-        let limits = &tenant.limits;
         if *n_series >= limits.active_series_max {
             return Err(RejectReason::SeriesLimit);
         }
@@ -292,16 +311,43 @@ impl Admission<'_> {
         }
         // New series stop a tenth before memory does, so that existing ones go on.
         let budget = &self.shared.options.budget;
-        if budget.used_bytes() >= budget.limit_bytes() / 10 * 9 {
+        if budget.used_bytes().saturating_add(self.fresh_bytes) >= budget.limit_bytes() / 10 * 9 {
             return Err(RejectReason::SeriesMemory);
         }
-        let (live, is_new) = tenant.find_or_create(series.id, &series.labels, generation);
-        if is_new {
-            *n_series += 1;
-            self.outcome.new_series += 1;
-            self.shared.live_charge.correct(0, live.overhead_bytes());
+        let fresh = Arc::new(LiveSeries::new(series.id, series.labels.clone(), generation));
+        *n_series += 1;
+        self.fresh_bytes += fresh.overhead_bytes();
+        Ok(fresh)
+    }
+
+    /// Makes the fresh series findable of which something was accepted; returns what they take.
+    fn make_live(
+        &mut self,
+        tenant: &TenantLive,
+        batch: &SeriesBatch,
+        floats: &AcceptedFloats,
+        histograms: &[usize],
+        exemplars: &[usize],
+    ) -> u64 {
+        if self.fresh_bytes == 0 {
+            return 0;
         }
-        Ok(live)
+        let of_floats = floats.each(&batch.floats).map(|sample| sample.series_idx);
+        let of_histograms = histograms.iter().map(|i| batch.histograms[*i].series_idx);
+        let of_exemplars = exemplars.iter().map(|i| batch.exemplars[*i].0);
+        let mut grown = 0;
+        for series_idx in of_floats.chain(of_histograms).chain(of_exemplars) {
+            let Some(Ok(resolved)) = self.resolved.get_mut(series_idx as usize) else { continue };
+            if std::mem::take(&mut resolved.is_fresh) {
+                let (live, is_new) = tenant.insert(Arc::clone(&resolved.series));
+                if is_new {
+                    self.outcome.new_series += 1;
+                    grown += live.overhead_bytes();
+                }
+                resolved.series = live;
+            }
+        }
+        grown
     }
 
     fn reject(&mut self, series_idx: u32, t: i64, reason: RejectReason) {

@@ -5,54 +5,33 @@ use parking_lot::Mutex;
 
 #[derive(Debug)]
 pub(crate) struct LiveCharge {
-    budget: Budget,
-    charge: Mutex<Held>,
-}
-
-#[derive(Debug)]
-struct Held {
-    charge: Option<Charge>,
-    /// Bytes that are held although the budget refused them: they existed already when they were
-    /// counted.
-    uncharged: u64,
+    charge: Mutex<Charge>,
 }
 
 impl LiveCharge {
-    pub(crate) fn new(budget: Budget) -> Self {
-        Self { budget, charge: Mutex::new(Held { charge: None, uncharged: 0 }) }
+    pub(crate) fn new(budget: &Budget) -> Self {
+        Self { charge: Mutex::new(budget.overdraw(0)) }
     }
 
     pub(crate) fn grow(&self, bytes: u64) -> Result<(), BudgetExceeded> {
-        let mut held = self.charge.lock();
-        match &mut held.charge {
-            Some(charge) => charge.grow(bytes),
-            None => {
-                held.charge = Some(self.budget.charge(bytes)?);
-                Ok(())
-            }
-        }
+        self.charge.lock().grow(bytes)
     }
 
     pub(crate) fn shrink(&self, bytes: u64) {
-        let mut held = self.charge.lock();
-        let from_uncharged = bytes.min(held.uncharged);
-        held.uncharged -= from_uncharged;
-        if let Some(charge) = &mut held.charge {
-            charge.shrink(bytes - from_uncharged);
-        }
+        self.charge.lock().shrink(bytes);
     }
 
-    /// Replaces an estimate by what it came to.
+    /// Replaces an estimate by what it came to, which exists already.
     pub(crate) fn correct(&self, estimate: u64, actual: u64) {
+        let mut charge = self.charge.lock();
         if actual < estimate {
-            self.shrink(estimate - actual);
-        } else if actual > estimate && self.grow(actual - estimate).is_err() {
-            self.charge.lock().uncharged += actual - estimate;
+            charge.shrink(estimate - actual);
+        } else {
+            charge.overdraw(actual - estimate);
         }
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        let held = self.charge.lock();
-        held.charge.as_ref().map_or(0, Charge::bytes) + held.uncharged
+        self.charge.lock().bytes()
     }
 }

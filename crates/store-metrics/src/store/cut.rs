@@ -20,6 +20,7 @@ use crate::outcome::CutOutcome;
 use crate::part::builder::{Pair, PartBuilder};
 use crate::part::exemplars::PartExemplar;
 use crate::part::family::symbols_of;
+use crate::part::memory::{Memory, WhenShort};
 use crate::part::symbols::SymbolTable;
 use crate::part::{FAMILY, SCHEMA_VERSION};
 use crate::record::RecordWriter;
@@ -176,6 +177,9 @@ impl Shared {
     ) -> Result<Vec<PartMeta>, StoreError> {
         let (cut, bounds) = collect(live, frozen);
         let Some((min_t, max_t)) = bounds else { return Ok(Vec::new()) };
+        // It gives back more than it takes, so it is not held up by want of memory.
+        let series_bytes = cut.series.len() * size_of::<Arc<LiveSeries>>();
+        let _memory = self.options.budget.overdraw((series_bytes + cut.symbols.heap_bytes() * 2) as u64);
         let mut metas = Vec::new();
         let mut ordinal = 0;
         let mut from = min_t;
@@ -204,7 +208,8 @@ impl Shared {
         header: PartHeader,
     ) -> Result<Option<PartMeta>, StoreError> {
         let mut writer = PartWriter::new(&*self.blobs, header).map_err(|e| self.part_failed(&e))?;
-        let builder = PartBuilder::new(&mut writer, &cut.symbols, Effort::Hot);
+        let memory = Memory::new(&self.options.budget, WhenShort::Overdraw);
+        let builder = PartBuilder::new(&mut writer, &cut.symbols, Effort::Hot, memory);
         let mut builder = builder.map_err(|e| self.part_failed(&e))?;
         let by_text: HashMap<&str, u32> = cut.symbols.iter().zip(0..).collect();
         let mut ordinals: HashMap<*const LiveSeries, u32> = HashMap::new();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use base::{Budget, CancelToken, TenantId};
+use base::{Budget, BudgetExceeded, CancelToken, Charge, TenantId};
 use model::{Exemplar, Labels, Matcher};
 use roaring::RoaringBitmap;
 use store_core::{PartMeta, TimeRange};
@@ -14,7 +14,7 @@ use crate::matching;
 use crate::part::FAMILY;
 use crate::part::postings;
 use crate::part::reader::MetricsPart;
-use crate::selection::{ExemplarSeries, LabelAnswer, LabelScope, SeriesAnswer};
+use crate::selection::{ExemplarAnswer, ExemplarSeries, LabelAnswer, LabelScope, SeriesAnswer};
 use crate::store::{Extent, MetricsView};
 
 /// The series of an index that a scope is about; `None` stands for all of them.
@@ -33,8 +33,15 @@ impl MetricsView {
         })
     }
 
-    pub fn label_names(&self, tenant: &TenantId, scope: &LabelScope<'_>) -> Result<LabelAnswer, StoreError> {
-        let mut names = BTreeSet::new();
+    /// The answer, and all of it before the limit, is charged to `budget`.
+    pub fn label_names(
+        &self,
+        tenant: &TenantId,
+        scope: &LabelScope<'_>,
+        budget: &Budget,
+        cancel: &CancelToken,
+    ) -> Result<LabelAnswer, StoreError> {
+        let mut names = Texts::new(budget)?;
         if let Some(live) = self.live_in(tenant, scope.start_ms, scope.end_ms) {
             let index = live.index.read();
             let scoped = live_scope(&index, scope.selectors);
@@ -42,38 +49,43 @@ impl MetricsView {
                 let meets =
                     scoped.as_ref().is_none_or(|set| values.values().any(|postings| postings.meets(set)));
                 if meets {
-                    names.insert(name.to_owned());
+                    names.insert(name)?;
                 }
             }
         }
         for meta in self.metas(tenant, scope.start_ms, scope.end_ms) {
+            cancel.check()?;
             let read = self.part_label_names(&meta, scope, &mut names);
             read.or_else(|error| self.warn(&meta, Extent::Part, error))?;
         }
-        Ok(limited(names, scope.limit))
+        Ok(names.limited(scope.limit))
     }
 
+    /// The answer, and all of it before the limit, is charged to `budget`.
     pub fn label_values(
         &self,
         tenant: &TenantId,
         name: &str,
         scope: &LabelScope<'_>,
+        budget: &Budget,
+        cancel: &CancelToken,
     ) -> Result<LabelAnswer, StoreError> {
-        let mut values = BTreeSet::new();
+        let mut values = Texts::new(budget)?;
         if let Some(live) = self.live_in(tenant, scope.start_ms, scope.end_ms) {
             let index = live.index.read();
             let scoped = live_scope(&index, scope.selectors);
             for (value, postings) in index.values(name) {
                 if scoped.as_ref().is_none_or(|set| postings.meets(set)) {
-                    values.insert(value.to_owned());
+                    values.insert(value)?;
                 }
             }
         }
         for meta in self.metas(tenant, scope.start_ms, scope.end_ms) {
+            cancel.check()?;
             let read = self.part_label_values(&meta, name, scope, &mut values);
             read.or_else(|error| self.warn(&meta, Extent::Part, error))?;
         }
-        Ok(limited(values, scope.limit))
+        Ok(values.limited(scope.limit))
     }
 
     /// The label sets of the series in scope.
@@ -87,8 +99,12 @@ impl MetricsView {
         let everything = [Vec::new()];
         let selectors = if scope.selectors.is_empty() { &everything[..] } else { scope.selectors };
         let mut all: Vec<Labels> = Vec::new();
+        let mut charge = budget.charge(0)?;
         for selector in selectors {
             let selected = self.select(tenant, selector, scope.start_ms, scope.end_ms, budget, cancel)?;
+            // The selection gives back what its labels took, and they stay.
+            let bytes = |i: usize| (selected.labels(i).heap_bytes() + size_of::<Labels>()) as u64;
+            charge.grow((0..selected.len()).map(bytes).sum())?;
             all.extend((0..selected.len()).map(|i| selected.labels(i).clone()));
         }
         if selectors.len() > 1 {
@@ -99,7 +115,7 @@ impl MetricsView {
         if truncated {
             all.truncate(scope.limit);
         }
-        Ok(SeriesAnswer { series: all, truncated })
+        Ok(SeriesAnswer { series: all, truncated, charge })
     }
 
     /// Exemplars of series that any of the `selectors` match, within the time range, sorted by labels.
@@ -109,8 +125,9 @@ impl MetricsView {
         selectors: &[Vec<Matcher>],
         start_ms: i64,
         end_ms: i64,
-    ) -> Result<Vec<ExemplarSeries>, StoreError> {
-        let mut found: BTreeMap<Labels, Vec<Arc<Exemplar>>> = BTreeMap::new();
+        budget: &Budget,
+    ) -> Result<ExemplarAnswer, StoreError> {
+        let mut found = FoundExemplars { by_series: BTreeMap::new(), charge: budget.charge(0)? };
         let in_time = |exemplar: &Exemplar| exemplar.t >= start_ms && exemplar.t <= end_ms;
         for meta in self.metas(tenant, start_ms, end_ms) {
             let read = self.part_exemplars(&meta, selectors, &in_time, &mut found);
@@ -124,19 +141,20 @@ impl MetricsView {
             let ring = live.exemplars.lock();
             for entry in ring.iter().filter(|entry| entry.generation > self.above) {
                 if in_time(&entry.exemplar) && matches(entry.series.labels()) {
-                    let exemplars = found.entry(entry.series.labels().clone()).or_default();
-                    exemplars.push(Arc::clone(&entry.exemplar));
+                    found.add(entry.series.labels(), Arc::clone(&entry.exemplar))?;
                 }
             }
         }
-        Ok(found.into_iter().map(|(labels, exemplars)| in_order(labels, exemplars)).collect())
+        let FoundExemplars { by_series, charge } = found;
+        let series = by_series.into_iter().map(|(labels, exemplars)| in_order(labels, exemplars)).collect();
+        Ok(ExemplarAnswer { series, charge })
     }
 
     fn part_label_names(
         &self,
         meta: &PartMeta,
         scope: &LabelScope<'_>,
-        names: &mut BTreeSet<String>,
+        names: &mut Texts,
     ) -> Result<(), StoreError> {
         let part = self.shared.part(meta)?;
         let scoped = part_scope(&part, scope.selectors)?;
@@ -154,7 +172,7 @@ impl MetricsView {
                 })?;
             }
             if found {
-                names.insert(name.to_owned());
+                names.insert(name)?;
             }
         }
         Ok(())
@@ -165,21 +183,22 @@ impl MetricsView {
         meta: &PartMeta,
         name: &str,
         scope: &LabelScope<'_>,
-        values: &mut BTreeSet<String>,
+        values: &mut Texts,
     ) -> Result<(), StoreError> {
         let part = self.shared.part(meta)?;
         let scoped = part_scope(&part, scope.selectors)?;
         let index = part.index()?;
         let Some(entry) = part.name_entry(&index, name) else { return Ok(()) };
+        let mut charged = Ok(());
         part.for_each_value(&index, entry, "", &mut |value, bytes| {
             if !values.contains(value)
                 && scoped.as_ref().map_or(Ok(true), |set| meets(bytes, part.n_series(), set))?
             {
-                values.insert(value.to_owned());
+                charged = values.insert(value);
             }
-            Ok(true)
+            Ok(charged.is_ok())
         })?;
-        Ok(())
+        Ok(charged?)
     }
 
     fn part_exemplars(
@@ -187,7 +206,7 @@ impl MetricsView {
         meta: &PartMeta,
         selectors: &[Vec<Matcher>],
         in_time: &dyn Fn(&Exemplar) -> bool,
-        found: &mut BTreeMap<Labels, Vec<Arc<Exemplar>>>,
+        found: &mut FoundExemplars,
     ) -> Result<(), StoreError> {
         let part = self.shared.part(meta)?;
         let exemplars = part.exemplars()?;
@@ -198,7 +217,7 @@ impl MetricsView {
         let index = part.index()?;
         for (ordinal, exemplar) in exemplars {
             if in_time(&exemplar) && matched.as_ref().is_none_or(|set| set.contains(ordinal)) {
-                found.entry(part.labels(&index, ordinal)?).or_default().push(Arc::new(exemplar));
+                found.add(&part.labels(&index, ordinal)?, Arc::new(exemplar))?;
             }
         }
         Ok(())
@@ -246,8 +265,62 @@ fn meets(bytes: &[u8], n_series: u32, set: &RoaringBitmap) -> Result<bool, codec
     Ok(!own.is_disjoint(set))
 }
 
-fn limited(sorted: BTreeSet<String>, limit: usize) -> LabelAnswer {
-    let truncated = limit > 0 && sorted.len() > limit;
-    let n = if truncated { limit } else { sorted.len() };
-    LabelAnswer { values: sorted.into_iter().take(n).collect(), truncated }
+/// Bytes of texts that are collected between two looks at the budget.
+const TEXTS_UNCHARGED_MAX: u64 = 16 << 10;
+
+/// Distinct texts, charged as they come.
+struct Texts {
+    found: BTreeSet<String>,
+    charge: Charge,
+    uncharged: u64,
+}
+
+impl Texts {
+    fn new(budget: &Budget) -> Result<Self, StoreError> {
+        Ok(Self { found: BTreeSet::new(), charge: budget.charge(0)?, uncharged: 0 })
+    }
+
+    fn contains(&self, text: &str) -> bool {
+        self.found.contains(text)
+    }
+
+    fn insert(&mut self, text: &str) -> Result<(), BudgetExceeded> {
+        if self.found.insert(text.to_owned()) {
+            // The string and its share of the tree.
+            self.uncharged += (text.len() + 2 * size_of::<String>()) as u64;
+            if self.uncharged >= TEXTS_UNCHARGED_MAX {
+                self.charge.grow(std::mem::take(&mut self.uncharged))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn limited(self, limit: usize) -> LabelAnswer {
+        let truncated = limit > 0 && self.found.len() > limit;
+        let n = if truncated { limit } else { self.found.len() };
+        LabelAnswer { values: self.found.into_iter().take(n).collect(), truncated, charge: self.charge }
+    }
+}
+
+/// Exemplars of parts and of the live store, charged as they come.
+struct FoundExemplars {
+    by_series: BTreeMap<Labels, Vec<Arc<Exemplar>>>,
+    charge: Charge,
+}
+
+impl FoundExemplars {
+    fn add(&mut self, labels: &Labels, exemplar: Arc<Exemplar>) -> Result<(), BudgetExceeded> {
+        let own = size_of::<Exemplar>() + 32 + exemplar.labels.heap_bytes();
+        match self.by_series.get_mut(labels) {
+            Some(known) => {
+                self.charge.grow(own as u64)?;
+                known.push(exemplar);
+            }
+            None => {
+                self.charge.grow((own + 128 + labels.heap_bytes()) as u64)?;
+                self.by_series.insert(labels.clone(), vec![exemplar]);
+            }
+        }
+        Ok(())
+    }
 }

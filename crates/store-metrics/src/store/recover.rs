@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use model::{Labels, SeriesId};
 
 use crate::error::StoreError;
-use crate::live::exemplars::LiveExemplar;
+use crate::live::exemplars::{LiveExemplar, live_bytes};
 use crate::live::series::LiveSeries;
 use crate::live::tenant::TenantLive;
 use crate::outcome::RecoveryReport;
@@ -35,6 +35,7 @@ struct Replay<'a> {
     report: RecoveryReport,
     n_problems: u64,
     grown: u64,
+    freed: u64,
 }
 
 impl Shared {
@@ -51,6 +52,7 @@ impl Shared {
             report: RecoveryReport::default(),
             n_problems: 0,
             grown: 0,
+            freed: 0,
         };
         replay.report.parts = snapshot.parts.iter().filter(|meta| is_metrics(meta)).count() as u64;
         self.journal
@@ -63,8 +65,10 @@ impl Shared {
                 self.journal_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             })
             .map_err(|e| StoreError::Storage(e.to_string()))?;
-        self.live_charge.correct(0, replay.grown);
         replay.load_metadata(&snapshot);
+        // What is not in parts has to be somewhere, however little room there is.
+        self.live_charge.correct(0, replay.grown);
+        self.live_charge.shrink(replay.freed);
         let mut report = replay.report;
         if replay.n_problems > PROBLEMS_MAX as u64 {
             report.problems.push(format!("{} problems in all", replay.n_problems));
@@ -148,12 +152,16 @@ impl Replay<'_> {
             }
             Entry::Exemplar { number, exemplar } => {
                 let series = self.series(number)?;
+                self.grown += live_bytes(&exemplar);
                 let entry = LiveExemplar { generation, series, exemplar: Arc::new(exemplar) };
-                tenant.exemplars.lock().push(entry, tenant.limits.exemplars_max);
+                let limit = tenant.limits.exemplars_max;
+                self.freed += tenant.exemplars.lock().push(entry, limit);
             }
             Entry::Metadata { family, metadata } => {
                 let limit = tenant.limits.metadata_families_max;
-                metadata::note(&mut tenant.metadata.lock(), &family, &metadata, limit);
+                let (came, went) = metadata::note(&mut tenant.metadata.lock(), &family, &metadata, limit);
+                self.grown += came;
+                self.freed += went;
             }
         }
         Some(())
@@ -168,10 +176,14 @@ impl Replay<'_> {
                 continue;
             };
             let tenant = self.shared.tenant(&newest.tenant);
+            let mut families = tenant.metadata.lock();
+            let before = metadata::heap_bytes(&families);
             let loaded = self
                 .shared
                 .part(newest)
-                .and_then(|part| part.metadata_into(&mut tenant.metadata.lock()).map_err(StoreError::from));
+                .and_then(|part| part.metadata_into(&mut families).map_err(StoreError::from));
+            self.grown += metadata::heap_bytes(&families) - before;
+            drop(families);
             if let Err(error) = loaded {
                 self.problem(error.to_string());
             }

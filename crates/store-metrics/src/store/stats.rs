@@ -1,6 +1,5 @@
 //! Numbers about the store: self-metrics, cardinality, metadata.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use base::TenantId;
@@ -53,23 +52,18 @@ impl Shared {
         n
     }
 
-    pub(super) fn metadata(
+    pub(super) fn for_each_metadata(
         &self,
         tenant: &TenantId,
         metric: Option<&str>,
-        limit: usize,
-    ) -> BTreeMap<String, Vec<Metadata>> {
-        let Some(live) = self.known_tenant(tenant) else { return BTreeMap::new() };
+        each: &mut dyn FnMut(&str, &[Metadata]),
+    ) {
+        let Some(live) = self.known_tenant(tenant) else { return };
         let families = live.metadata.lock();
-        let n = if limit == 0 { usize::MAX } else { limit };
         match metric {
-            Some(metric) => families.get_key_value(metric).into_iter().take(n),
-            None => {
-                return families.iter().take(n).map(|(f, entries)| (f.clone(), entries.clone())).collect();
-            }
+            Some(metric) => families.get(metric).into_iter().for_each(|entries| each(metric, entries)),
+            None => families.iter().for_each(|(family, entries)| each(family, entries)),
         }
-        .map(|(family, entries)| (family.clone(), entries.clone()))
-        .collect()
     }
 
     pub(super) fn part_infos(&self, tenant: &TenantId) -> Vec<PartInfo> {

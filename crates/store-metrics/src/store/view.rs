@@ -21,8 +21,9 @@ use crate::selection::{SelectScope, SelectedPart, SelectedSeries, Source};
 use crate::store::damage::Known;
 use crate::store::{Extent, Shared};
 
-/// What one selected series takes besides its labels.
-const SELECTED_BYTES: u64 = 64;
+/// What one selected series, or one part that it is in, takes besides its labels: entries in a handful of
+/// vectors and a map.
+const SELECTED_BYTES: u64 = 112;
 
 /// Warnings of one view; further damage is only counted.
 const WARNINGS_MAX: usize = 20;
@@ -58,7 +59,9 @@ impl Shared {
             return Ok(Arc::clone(part));
         }
         let part = self.open_part(meta).inspect_err(|error| {
-            self.counters.part_open_failures.fetch_add(1, Ordering::Relaxed);
+            if !matches!(error, StoreError::Budget(_)) {
+                self.counters.part_open_failures.fetch_add(1, Ordering::Relaxed);
+            }
             if matches!(error, StoreError::Corrupt { .. }) {
                 self.damage.lock().does_not_open(meta.id, error, now_ns);
             }

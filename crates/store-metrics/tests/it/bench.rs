@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::{Budget, CancelToken, Clock, ManualClock, TenantId};
-use model::{BatchSeries, FloatSample, Labels, Matcher, SeriesBatch};
+use model::{BatchSeries, FloatSample, Labels, Matcher, Metadata, SeriesBatch};
 use store_core::JournalOptions;
 use store_metrics::{AppendOptions, AppendOutcome, MetricStore, RecoveryReport, SampleColumns, StoreOptions};
 use vfs::{FaultPlan, FaultVfs, Vfs};
@@ -103,6 +103,14 @@ impl Bench {
             }
         }
         contents
+    }
+
+    pub(crate) fn metadata(&self) -> BTreeMap<String, Vec<Metadata>> {
+        let mut all = BTreeMap::new();
+        self.store().for_each_metadata(&self.tenant, None, &mut |family, entries| {
+            all.insert(family.to_owned(), entries.to_vec());
+        });
+        all
     }
 
     pub(crate) fn read_all(&self) -> Contents {

@@ -76,7 +76,8 @@ fn a_damaged_part_holds_up_no_query_no_deletion_and_no_snapshot() {
         bench.open();
         let view = bench.store().view();
         let scope = store_metrics::LabelScope { selectors: &[], start_ms: 0, end_ms: i64::MAX, limit: 0 };
-        let names = view.label_values(&bench.tenant, "__name__", &scope).unwrap().values;
+        let (budget, cancel) = (Budget::unlimited(), CancelToken::unbounded());
+        let names = view.label_values(&bench.tenant, "__name__", &scope, &budget, &cancel).unwrap().values;
         assert_eq!((names.len(), view.warnings().len()), (1, 1), "{names:?}");
         assert_eq!(bench.store().stats().corrupt_parts, 1);
         let view = bench.store().view();

@@ -128,8 +128,13 @@ fn printed(bench: &Bench) -> String {
         )
     };
     let samples: String = everything(bench).into_iter().map(row).collect();
-    let exemplars = bench.store().view().query_exemplars(&bench.tenant, &[], 0, i64::MAX).unwrap();
-    let metadata = bench.store().metadata(&bench.tenant, None, 0);
+    let exemplars = bench
+        .store()
+        .view()
+        .query_exemplars(&bench.tenant, &[], 0, i64::MAX, &base::Budget::unlimited())
+        .unwrap()
+        .series;
+    let metadata = bench.metadata();
     format!("{samples}{exemplars:?}\n{metadata:?}\n")
 }
 

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod bench;
+mod budgets;
 mod failures;
 mod formats;
 mod matchers;

@@ -36,7 +36,16 @@ fn check(bench: &Bench, population: &[Labels], matchers: &[Matcher]) {
         let mut values: Vec<&str> = expected.iter().filter_map(|labels| labels.get(name)).collect();
         values.sort_unstable();
         values.dedup();
-        let found = view.label_values(&bench.tenant, name, &scope).unwrap().values;
+        let found = view
+            .label_values(
+                &bench.tenant,
+                name,
+                &scope,
+                &base::Budget::unlimited(),
+                &base::CancelToken::unbounded(),
+            )
+            .unwrap()
+            .values;
         assert_eq!(found, values, "{name} {matchers:?}");
     }
 }

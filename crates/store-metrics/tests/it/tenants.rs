@@ -86,18 +86,18 @@ fn see(bench: &mut Bench, name: &str) -> Seen {
     // With a selector, whose matches are remembered by part.
     let instance = [vec![has_instance()]];
     let selected = LabelScope { selectors: &instance, ..scope };
-    let exemplars = view.query_exemplars(&bench.tenant, &instance, 0, i64::MAX).unwrap();
-    let exemplars = exemplars.iter().map(|found| {
+    let exemplars = view.query_exemplars(&bench.tenant, &instance, 0, i64::MAX, &budget).unwrap();
+    let exemplars = exemplars.series.iter().map(|found| {
         (found.labels.clone(), found.exemplars.iter().map(|exemplar| Exemplar::clone(exemplar)).collect())
     });
     assert!(view.warnings().is_empty());
     Seen {
         contents: bench.read(&[has_instance()], i64::MIN, i64::MAX),
         series: view.series(&bench.tenant, &selected, &budget, &cancel).unwrap().series,
-        names: view.label_names(&bench.tenant, &scope).unwrap().values,
-        instances: view.label_values(&bench.tenant, "instance", &selected).unwrap().values,
+        names: view.label_names(&bench.tenant, &scope, &budget, &cancel).unwrap().values,
+        instances: view.label_values(&bench.tenant, "instance", &selected, &budget, &cancel).unwrap().values,
         exemplars: exemplars.collect(),
-        metadata: bench.store().metadata(&bench.tenant, None, 0),
+        metadata: bench.metadata(),
     }
 }
 

@@ -189,10 +189,10 @@ fn histograms_start_times_exemplars_and_metadata_are_kept() {
         assert_eq!(counts, [5.0, 6.0], "{stage}");
         assert_eq!(*columns.histograms[0], histogram(5.0), "{stage}");
         let found =
-            view.query_exemplars(&bench.tenant, &[vec![Matcher::equal("job", "a")]], 0, NOW_MS).unwrap();
+            view.query_exemplars(&bench.tenant, &[vec![Matcher::equal("job", "a")]], 0, NOW_MS, &budget);
+        let found = found.unwrap().series;
         assert_eq!((found.len(), &*found[0].exemplars[0]), (1, &trace), "{stage}");
-        let metadata = bench.store().metadata(&bench.tenant, Some("rpc"), 0);
-        assert_eq!(metadata["rpc"], std::slice::from_ref(&help), "{stage}");
+        assert_eq!(bench.metadata()["rpc"], std::slice::from_ref(&help), "{stage}");
     }
 }
 
@@ -208,8 +208,9 @@ fn label_queries_see_live_series_and_parts() {
     let view = bench.store().view();
     let m = [vec![Matcher::equal("__name__", "m")]];
     let scope = |selectors, start_ms, limit| LabelScope { selectors, start_ms, end_ms: NOW_MS, limit };
-    let names = |scope| view.label_names(&bench.tenant, &scope).unwrap();
-    let values = |name, scope| view.label_values(&bench.tenant, name, &scope).unwrap();
+    let (budget, cancel) = (Budget::unlimited(), CancelToken::unbounded());
+    let names = |scope| view.label_names(&bench.tenant, &scope, &budget, &cancel).unwrap();
+    let values = |name, scope| view.label_values(&bench.tenant, name, &scope, &budget, &cancel).unwrap();
     assert_eq!(names(scope(&[], 0, 0)).values, ["__name__", "job", "rack", "zone"]);
     assert_eq!(names(scope(&m, 0, 0)).values, ["__name__", "job", "zone"]);
     assert_eq!(values("job", scope(&[], 0, 0)).values, ["a", "b", "c"]);
@@ -217,7 +218,6 @@ fn label_queries_see_live_series_and_parts() {
     let limited = values("job", scope(&[], 0, 2));
     assert_eq!((limited.values, limited.truncated), (vec!["a".to_owned(), "b".to_owned()], true));
     assert_eq!(values("nothing", scope(&[], 0, 0)).values, [""; 0]);
-    let (budget, cancel) = (Budget::unlimited(), CancelToken::unbounded());
     let series = |scope| view.series(&bench.tenant, &scope, &budget, &cancel).unwrap();
     assert_eq!(series(scope(&m, 0, 0)).series, [a.clone(), b.clone()]);
     assert_eq!(series(scope(&m, NOW_MS - 1_000, 0)).series, std::slice::from_ref(&b), "time bounds");

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use base::{Budget, CancelToken, ManualClock, TenantId};
+use base::{Budget, CancelToken, ManualClock, ShardRange, TenantId};
 use codec::block;
 use store_core::part::PartHeader;
 use store_core::{
     BlobStore, Journal, JournalOptions, LocalJournal, MergeContext, Offset, OffsetRange, PartError,
-    PartFamily, PartId, PartReader, PartStats, PartWriter, ShardRange, TimeRange,
+    PartFamily, PartId, PartReader, PartStats, PartWriter, TimeRange,
 };
 use store_metrics::{MetricStore, MetricsFamily, SampleColumns, StoreOptions};
 use vfs::{MemVfs, RealVfs, Vfs};
