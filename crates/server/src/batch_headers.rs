@@ -1,5 +1,6 @@
 //! The headers by which a sender names its batches, so that a receiver applies one that comes again
-//! only once. docs/reference/batch-headers.md says what a sender promises by them.
+//! only once, and vouches for their bytes. docs/reference/batch-headers.md says what a sender promises
+//! by them.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use store_metrics::BatchId;
@@ -8,17 +9,27 @@ const WRITER: HeaderName = HeaderName::from_static("x-sextant-writer");
 const EPOCH: HeaderName = HeaderName::from_static("x-sextant-epoch");
 const SEQUENCE: HeaderName = HeaderName::from_static("x-sextant-sequence");
 
-/// Why the headers name no batch.
+/// CRC32C of the body as it is sent, in eight hexadecimal digits.
+const CHECKSUM: HeaderName = HeaderName::from_static("x-sextant-checksum");
+
+/// Why the headers name no batch, or another body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadBatchHeaders {
     #[error("X-Sextant-Writer, X-Sextant-Epoch and X-Sextant-Sequence go together, but {missing} is missing")]
     Missing { missing: HeaderName },
     #[error("{name} must be one number from 0 to {max}, not {value:?}", max = u64::MAX)]
     NotANumber { name: HeaderName, value: String },
+    #[error("X-Sextant-Checksum must be eight hexadecimal digits, not {value:?}")]
+    NoChecksum { value: String },
+    #[error(
+        "the body's CRC32C is {actual:08x}, X-Sextant-Checksum says {expected:08x}: it changed on the way"
+    )]
+    OtherBody { expected: u32, actual: u32 },
 }
 
-/// The batch that a request names, if it names one.
-pub(crate) fn read(headers: &HeaderMap) -> Result<Option<BatchId>, BadBatchHeaders> {
+/// The batch that a request names, if it names one; its body has to be the one that was sent.
+pub(crate) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Option<BatchId>, BadBatchHeaders> {
+    check_body(headers, body)?;
     if [WRITER, EPOCH, SEQUENCE].iter().all(|name| !headers.contains_key(name)) {
         return Ok(None);
     }
@@ -36,7 +47,22 @@ pub(crate) fn read(headers: &HeaderMap) -> Result<Option<BatchId>, BadBatchHeade
     Ok(Some(BatchId { writer: number(WRITER)?, epoch: number(EPOCH)?, sequence: number(SEQUENCE)? }))
 }
 
-pub(crate) fn write(headers: &mut HeaderMap, batch: BatchId) {
+fn check_body(headers: &HeaderMap, body: &[u8]) -> Result<(), BadBatchHeaders> {
+    let Some(value) = headers.get(CHECKSUM) else { return Ok(()) };
+    let digits =
+        value.to_str().ok().filter(|text| text.len() == 8 && text.bytes().all(|b| b.is_ascii_hexdigit()));
+    let expected = digits.and_then(|text| u32::from_str_radix(text, 16).ok()).ok_or_else(|| {
+        BadBatchHeaders::NoChecksum { value: String::from_utf8_lossy(value.as_bytes()).into_owned() }
+    })?;
+    match crc32c::crc32c(body) {
+        actual if actual == expected => Ok(()),
+        actual => Err(BadBatchHeaders::OtherBody { expected, actual }),
+    }
+}
+
+pub(crate) fn write(headers: &mut HeaderMap, batch: BatchId, body: &[u8]) {
+    let checksum = format!("{:08x}", crc32c::crc32c(body));
+    headers.insert(CHECKSUM, HeaderValue::from_str(&checksum).expect("digits are a header"));
     for (name, number) in [(WRITER, batch.writer), (EPOCH, batch.epoch), (SEQUENCE, batch.sequence)] {
         headers.insert(name, HeaderValue::from(number));
     }
@@ -51,7 +77,7 @@ mod tests {
         for (name, value) in pairs {
             headers.append(*name, HeaderValue::from_str(value).unwrap());
         }
-        let id = read(&headers).map_err(|e| e.to_string())?;
+        let id = read(&headers, b"").map_err(|e| e.to_string())?;
         Ok(id.map(|id| (id.writer, id.epoch, id.sequence)))
     }
 
@@ -81,7 +107,14 @@ mod tests {
     fn what_is_written_is_read() {
         let id = BatchId { writer: 7, epoch: u64::MAX, sequence: 9 };
         let mut headers = HeaderMap::new();
-        write(&mut headers, id);
-        assert_eq!(read(&headers), Ok(Some(id)));
+        write(&mut headers, id, b"body");
+        assert_eq!(read(&headers, b"body"), Ok(Some(id)));
+        let changed = read(&headers, b"bodx").unwrap_err().to_string();
+        assert!(changed.ends_with("it changed on the way"), "{changed}");
+        for value in ["", "12345", "+1234567", "1234567g"] {
+            headers.insert(CHECKSUM, HeaderValue::from_static(value));
+            let expected = BadBatchHeaders::NoChecksum { value: value.to_owned() };
+            assert_eq!(read(&headers, b"body"), Err(expected));
+        }
     }
 }

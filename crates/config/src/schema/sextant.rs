@@ -233,6 +233,8 @@ pub(crate) const SEXTANT: Schema = Schema::new(
         // Null counts as an empty text, which would be the working directory of the process.
         return Err("data_dir must name a directory".to_owned());
     }
+    // An element that is null has not been checked.
+    top.sections("listeners").try_for_each(|listener| check_address(listener.str("address")))?;
     check_single_tenant(top)
 });
 

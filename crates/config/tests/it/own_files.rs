@@ -41,6 +41,7 @@ fn sextant_files_are_read_strictly() {
         ("data_dir: ", "s.yml:1:9: data_dir must name a directory"),
         ("host_collector: {interval: 0s}", "s.yml:1:28: interval must be positive"),
         ("log: {level: loud}", "s.yml:1:14: \"loud\" is no log level: debug, info, warn, error"),
+        ("listeners: [{address: 'localhost:1'}, null]", "address \"\" is not host:port"),
         ("listeners: [{address: nowhere}]", "s.yml:1:23: address \"nowhere\" is not host:port"),
         (
             "auth: {users: {bob: {password_hash: hunter2}}}",

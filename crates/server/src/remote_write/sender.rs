@@ -365,7 +365,7 @@ impl Sender {
         let mut request = Outgoing::post(self.uri.clone(), body.bytes.clone(), timeout);
         request.headers = self.headers();
         if let Some(name) = name {
-            batch_headers::write(&mut request.headers, name);
+            batch_headers::write(&mut request.headers, name, &body.bytes);
         }
         let started_ns = self.clock.monotonic_ns();
         let answer = self.client.send(request, ANSWER_BYTES_MAX).await;

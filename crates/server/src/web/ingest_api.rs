@@ -60,10 +60,10 @@ pub(crate) async fn write(
         );
         return plain_error(StatusCode::UNSUPPORTED_MEDIA_TYPE, &refused);
     }
-    let batch = match batch_headers::read(&headers) {
+    let batch = match batch_headers::read(&headers, &body) {
         Ok(batch) => batch,
         Err(error) => {
-            app.metrics.rejected_requests.with(&["malformed"]).inc();
+            app.metrics.rejected_requests.with(&[caller.tenant.as_str(), "malformed"]).inc();
             return plain_error(StatusCode::BAD_REQUEST, &error.to_string());
         }
     };

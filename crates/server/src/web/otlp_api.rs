@@ -140,7 +140,7 @@ pub(crate) async fn export(
         Err(error) => return refused(encoding, StatusCode::UNSUPPORTED_MEDIA_TYPE, 3, &error.to_string()),
     };
     let work = move || {
-        let append = append_options(&app, &caller.tenant, &headers)?;
+        let append = append_options(&app, &caller.tenant, &headers, &body)?;
         let plain = decompress(compression, &body, DECODED_BYTES_MAX)
             .map_err(|error| counted(&app, &caller.tenant, Refusal::of_compression(&error)))?;
         ingest(&app, &caller.tenant, encoding, &plain, append)
@@ -185,8 +185,9 @@ pub(super) fn append_options(
     app: &App,
     tenant: &TenantId,
     headers: &HeaderMap,
+    body: &[u8],
 ) -> Result<AppendOptions, Refusal> {
-    let batch = batch_headers::read(headers)
+    let batch = batch_headers::read(headers, body)
         .map_err(|error| counted(app, tenant, Refusal::new(RefusalKind::Malformed, &error)))?;
     Ok(AppendOptions { batch, ..AppendOptions::default() })
 }

@@ -101,7 +101,7 @@ async fn call(
         }
         Ok(compression) => compression,
     };
-    let append = append_options(&app, &caller.tenant, headers)?;
+    let append = append_options(&app, &caller.tenant, headers, &body)?;
     let work = move || {
         let refusal = |error| counted(&app, &caller.tenant, Refusal::of_compression(&error));
         let (is_compressed, message) = read_message(&body).map_err(|problem| {

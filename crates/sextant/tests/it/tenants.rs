@@ -50,6 +50,7 @@ impl Bench {
         let dir = scratch.path();
         std::fs::write(dir.join("rules.yml"), RULES).unwrap();
         let prometheus = "global: {evaluation_interval: 1s}\nrule_files: [rules.yml]\n\
+                          remote_read: [{url: 'http://127.0.0.1:1/read', read_recent: true}]\n\
                           scrape_configs: [{job_name: j, static_configs: [{targets: ['127.0.0.1:1']}]}]\n";
         std::fs::write(dir.join("prometheus.yml"), prometheus).unwrap();
         let sextant = Sextant::serve(dir, &config());
@@ -113,6 +114,12 @@ fn tenants_do_not_see_each_other() {
         let n = |tenant: &str| bench.data(path, tenant).pointer(pointer).unwrap().as_array().unwrap().len();
         assert_eq!((n("anonymous"), n("a")), (1, 0), "{path}");
     }
+    // So does what other servers hold.
+    let asks_remotes = |tenant: &str| {
+        let answer = bench.ask("GET", "/api/v1/query?query=shared", ROOT, tenant).json();
+        answer["warnings"].to_string().contains("remote_read")
+    };
+    assert_eq!((asks_remotes("anonymous"), asks_remotes("a")), (true, false));
     let metrics = bench.sextant.ask("GET", "/metrics", &[ROOT], b"").text();
     for tenant in ["a", "b"] {
         let wanted = format!("sextant_ingest_samples_total{{tenant=\"{tenant}\"}} 2\n");
