@@ -103,6 +103,8 @@ pub(crate) struct Rule {
     /// The expression as users see it.
     pub(crate) text: String,
     pub(crate) labels: Labels,
+    /// Labels that the rule gives no value: those of a series are taken away.
+    pub(crate) removed_labels: Vec<String>,
     pub(crate) body: Body,
     pub(crate) last: Mutex<LastEvaluation>,
 }
@@ -129,6 +131,8 @@ impl Rule {
         let expr = parse_expr(&config.expr, parser).map_err(|error| error.to_string())?;
         let merged: BTreeMap<&str, &str> =
             group_labels.iter().chain(&config.labels).map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        let empty = merged.iter().filter(|(_, value)| value.is_empty());
+        let removed_labels = empty.map(|(name, _)| (*name).to_owned()).collect();
         let labels = Labels::from_pairs(merged);
         let body = match &config.kind {
             RuleKind::Recording { .. } => Body::Recording(RecordingRule),
@@ -138,7 +142,7 @@ impl Rule {
         };
         let text = expr.to_string();
         let name = config.name().to_owned();
-        Ok(Self { name, expr, text, labels, body, last: Mutex::default() })
+        Ok(Self { name, expr, text, labels, removed_labels, body, last: Mutex::default() })
     }
 
     pub(crate) fn alerting(&self) -> Option<&AlertingRule> {

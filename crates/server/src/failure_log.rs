@@ -27,6 +27,8 @@ impl FailureLog {
             "job_name": job,
             "target": target,
         });
+        // One write for one line: several jobs may name the same file, each with a handle of its own.
+        let line = format!("{line}\n");
         let mut file = self.file.lock();
         if !self.path.exists() {
             *file = None;
@@ -34,7 +36,7 @@ impl FailureLog {
         if file.is_none() {
             *file = OpenOptions::new().create(true).append(true).open(&self.path).ok();
         }
-        let written = file.as_mut().is_some_and(|f| writeln!(f, "{line}").is_ok());
+        let written = file.as_mut().is_some_and(|f| f.write_all(line.as_bytes()).is_ok());
         if !written {
             tracing::warn!(path = %self.path.display(), "cannot write the scrape failure log");
         }

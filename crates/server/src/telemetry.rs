@@ -230,8 +230,9 @@ impl Family {
     fn snapshot(&self, name: &str) -> FamilySnapshot {
         let mut series = Vec::new();
         for (values, handle) in self.series.lock().iter() {
-            let labels: Vec<(String, String)> =
+            let mut labels: Vec<(String, String)> =
                 self.label_names.iter().zip(values).map(|(n, v)| ((*n).to_owned(), v.clone())).collect();
+            labels.sort_unstable();
             match handle {
                 Handle::Counter(counter) => {
                     series.push(SeriesSnapshot { suffix: "", labels, bound: None, value: counter.get() });
@@ -270,6 +271,14 @@ mod tests {
         assert_eq!(values, [2.0, 1.0]);
         requests.remove(&["500"]);
         assert_eq!(registry.snapshot()[0].series.len(), 1);
+    }
+
+    #[test]
+    fn labels_are_shown_by_name_whatever_the_order_of_their_declaration() {
+        let registry = Registry::new();
+        registry.counters("x_total", "X.", &["handler", "code"]).with(&["/", "200"]).inc();
+        let labels = registry.snapshot()[0].series[0].labels.clone();
+        assert_eq!(labels, [("code", "200"), ("handler", "/")].map(|(n, v)| (n.to_owned(), v.to_owned())));
     }
 
     #[test]

@@ -28,6 +28,13 @@ const COMMIT: &str = match option_env!("SEXTANT_COMMIT") {
 /// Prometheus they believe to talk to, which is the one whose API this is.
 const API_VERSION: &str = concat!("3.14.0+sextant.", env!("CARGO_PKG_VERSION"));
 
+/// What follows `prometheus,` where scripts ask for its version.
+pub(crate) fn prometheus_version() -> &'static str {
+    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+    // Built once, and needed until the process ends.
+    format!("version {API_VERSION} (branch: , revision: {COMMIT})\n  platform:         {os}/{arch}").leak()
+}
+
 /// Version, commit and platform, as `--version` shows them.
 pub(crate) fn long_version() -> &'static str {
     // Built once, and needed until the process ends.

@@ -31,6 +31,7 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     /// Run as a drop-in for the `prometheus` program, with its flags.
+    #[command(display_name = "prometheus,", version = launch::prometheus_version())]
     Prometheus(Box<prometheus::Flags>),
     Check(check::Check),
     Test(test_rules::Test),
@@ -53,7 +54,9 @@ fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::Users(args) => users::run(&args),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "sextant", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "sextant", &mut script);
+            output::raw(&script);
             ExitCode::SUCCESS
         }
     }

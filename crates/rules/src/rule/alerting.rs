@@ -125,6 +125,9 @@ impl AlertingRule {
             let data = template_data(sample, evaluation);
             let mut builder = sample.labels.to_builder();
             builder.remove(METRIC_NAME);
+            for name in &rule.removed_labels {
+                builder.remove(name);
+            }
             for (name, text) in &labels {
                 builder.set(name, &text.expand(&data));
             }

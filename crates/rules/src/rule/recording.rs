@@ -19,6 +19,9 @@ impl RecordingRule {
         for sample in vector {
             let mut builder = sample.labels.to_builder();
             builder.set(METRIC_NAME, &rule.name);
+            for name in &rule.removed_labels {
+                builder.remove(name);
+            }
             for (name, value) in &rule.labels {
                 builder.set(name, value);
             }

@@ -1,6 +1,7 @@
 //! Accepting connections: a bound on how many, TLS where configured, and an orderly end.
 
 mod reading;
+mod request_line;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tokio::sync::Semaphore;
 use super::web_config::ListenerConfig;
 use crate::shutdown::Shutdown;
 use reading::{FirstRequest, TimedRequests, until_first_request};
+use request_line::LenientLine;
 
 /// What one listener allows its clients.
 #[derive(Debug, Clone, Copy)]
@@ -93,12 +95,14 @@ async fn connection(
     builder.http2().timer(TokioTimer::new());
     let outcome = match config.current().tls.clone() {
         None => {
-            let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+            let served =
+                builder.serve_connection_with_upgrades(TokioIo::new(LenientLine::new(stream)), service);
             watcher.watch(served.into_owned()).await
         }
         Some(tls) => match tls.accept(stream).await {
             Ok(stream) => {
-                let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+                let served =
+                    builder.serve_connection_with_upgrades(TokioIo::new(LenientLine::new(stream)), service);
                 watcher.watch(served.into_owned()).await
             }
             Err(error) => return tracing::debug!(%peer, %error, "TLS handshake failed"),

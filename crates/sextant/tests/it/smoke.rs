@@ -164,4 +164,28 @@ fn promtool_reads_federation_and_self_metrics() {
     }
     let version = process::output(std::process::Command::new(env!("CARGO_BIN_EXE_sextant")).arg("--version"));
     assert!(version.starts_with("sextant "), "{version}");
+    let version = process::output(
+        std::process::Command::new(env!("CARGO_BIN_EXE_sextant")).args(["prometheus", "--version"]),
+    );
+    assert!(version.starts_with("prometheus, version 3."), "{version}");
+}
+
+/// As Go reads it: what people type is taken unescaped.
+#[test]
+fn urls_may_hold_quotes_and_comparisons() {
+    let scratch = tempfile::tempdir().unwrap();
+    let sextant = Sextant::start(scratch.path(), IDLE, &[]);
+    for path in
+        ["/api/v1/query?query=up{job=\"self\"}", "/api/v1/query?query=1<bool+2", "/api/v1/query?query=up>0"]
+    {
+        assert_eq!(sextant.get(path).status, 200, "{path}: {}", sextant.get(path).text());
+    }
+}
+
+/// Whoever reads no further is no error.
+#[test]
+fn a_closed_pipe_ends_a_command_quietly() {
+    let command = format!("'{}' completions bash | head -n 1", env!("CARGO_BIN_EXE_sextant"));
+    let out = std::process::Command::new("bash").args(["-o", "pipefail", "-c", &command]).output().unwrap();
+    assert_eq!((out.status.code(), String::from_utf8_lossy(&out.stderr).as_ref()), (Some(0), ""));
 }

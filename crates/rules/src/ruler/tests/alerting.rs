@@ -49,6 +49,22 @@ fn alerts_wait_fire_and_vanish() {
     }
 }
 
+/// A label without a value takes the label of the series away, in alerts and in records.
+#[test]
+fn an_empty_label_of_a_rule_removes_one() {
+    let world = World::new(5 * MINUTE_MS, &[r#"up{instance="0", job="j"} 1x5"#]);
+    let spec = AlertSpec { labels: &[("job", "")], ..AlertSpec::default() };
+    let rules = vec![alert("A", "up", spec), record("r", "up", &[("job", ""), ("l", "v")])];
+    let (_manager, group) = running(group("g", rules));
+    let (written, errors) = world.evaluate(&group, 0);
+    assert!(errors.is_empty(), "{errors:?}");
+    for expected in
+        [r#"ALERTS{alertname="A", alertstate="firing", instance="0"} 1"#, r#"r{instance="0", l="v"} 1"#]
+    {
+        assert!(written.iter().any(|line| line == expected), "no {expected} in {written:?}");
+    }
+}
+
 #[test]
 fn keep_firing_for_outlives_the_condition() {
     for (name, series, expected) in [
