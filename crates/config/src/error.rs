@@ -28,6 +28,18 @@ impl ConfigError {
         Self { file: file.to_owned(), problems, text }
     }
 
+    /// ` (at path:line:column)` for the problems whose place upstream's text does not name, to follow it.
+    pub fn places(&self) -> String {
+        let unnamed = self.problems.iter().filter_map(|problem| problem.pos).filter(|pos| {
+            let by_line = format!("line {}:", pos.line);
+            let by_both = format!("{}:{}:", pos.line, pos.column);
+            !self.text.contains(&by_line) && !self.text.contains(&by_both)
+        });
+        let places: Vec<String> =
+            unnamed.map(|pos| format!("{}:{}:{}", self.file, pos.line, pos.column)).collect();
+        if places.is_empty() { String::new() } else { format!(" (at {})", places.join(", ")) }
+    }
+
     /// `path:line:column: message`, one problem a line.
     pub fn located(&self) -> String {
         let lines = self.problems.iter().map(|problem| match problem.pos {

@@ -39,9 +39,9 @@ pub struct Loaded {
 pub enum LoadError {
     #[error("couldn't load configuration (--config.file={path:?}): {cause}")]
     Read { path: String, cause: std::io::Error },
-    #[error("couldn't load configuration (--config.file={path:?}): {cause}")]
+    #[error("couldn't load configuration (--config.file={path:?}): {cause}{}", cause.places())]
     Config { path: String, cause: Box<ConfigError> },
-    #[error("error loading rules: {0}")]
+    #[error("error loading rules: {}{}", .0, .0.places())]
     Rules(Box<ConfigError>),
     #[error("{0}")]
     Apply(String),

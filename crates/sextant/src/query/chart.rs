@@ -60,8 +60,14 @@ fn draw(data: &Value, coloured: bool) -> Vec<String> {
 
 fn line_of(series: &Value) -> Line {
     let point = |p: &Value| Some((p[0].as_f64()?, base::gofloat::parse(p[1].as_str()?)?));
-    let points = series["values"].as_array().into_iter().flatten().filter_map(point).collect();
-    Line { name: metric_text(&series["metric"]), points }
+    let points: Vec<_> = series["values"].as_array().into_iter().flatten().filter_map(point).collect();
+    if !points.is_empty() {
+        return Line { name: metric_text(&series["metric"]), points };
+    }
+    // A line can show one number of a histogram.
+    let count = |p: &Value| Some((p[0].as_f64()?, base::gofloat::parse(p[1]["count"].as_str()?)?));
+    let points = series["histograms"].as_array().into_iter().flatten().filter_map(count).collect();
+    Line { name: format!("{} (count of the histogram)", metric_text(&series["metric"])), points }
 }
 
 struct Bounds {
@@ -126,5 +132,9 @@ mod tests {
         assert!(lines[HEIGHT_CELLS - 1].contains('⡀'), "{}", lines[HEIGHT_CELLS - 1]);
         assert!(lines.last().unwrap().ends_with("● x"));
         assert_eq!(draw(&serde_json::json!({ "result": [] }), false), ["no data"]);
+        let histogram = serde_json::json!({ "resultType": "matrix", "result": [
+            { "metric": { "__name__": "h" }, "histograms": [[0, { "count": "1" }], [2, { "count": "10" }]] },
+        ]});
+        assert!(draw(&histogram, false).last().unwrap().ends_with("● h (count of the histogram)"));
     }
 }

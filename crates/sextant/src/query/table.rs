@@ -41,9 +41,12 @@ fn aligned(rows: &[(String, String)]) -> Vec<String> {
 
 fn series_lines(series: &Value) -> Vec<String> {
     let mut lines = vec![metric_text(&series["metric"])];
-    let points: Vec<&Value> = series["values"].as_array().into_iter().flatten().collect();
+    let of = |kind: &str| series[kind].as_array().into_iter().flatten();
+    let mut points: Vec<&Value> = of("values").chain(of("histograms")).collect();
+    points.sort_by(|a, b| a[0].as_f64().unwrap_or(0.0).total_cmp(&b[0].as_f64().unwrap_or(0.0)));
     for point in points.iter().take(POINTS_SHOWN_MAX) {
-        lines.push(format!("  {}  {}", point[0], point[1].as_str().unwrap_or_default()));
+        let value = point[1].as_str().map_or_else(|| format!("histogram {}", point[1]), str::to_owned);
+        lines.push(format!("  {}  {value}", point[0]));
     }
     if points.len() > POINTS_SHOWN_MAX {
         lines.push(format!(
@@ -65,5 +68,13 @@ mod tests {
             { "metric": { "__name__": "up" }, "value": [0, "0"] },
         ]});
         assert_eq!(lines(&data), ["up{job=\"a\"}  1", "up           0"]);
+    }
+
+    #[test]
+    fn ranges_show_floats_and_histograms_by_time() {
+        let data = serde_json::json!({ "resultType": "matrix", "result": [
+            { "metric": { "__name__": "h" }, "values": [[2, "1"]], "histograms": [[1, { "count": "3" }]] },
+        ]});
+        assert_eq!(lines(&data), ["h", "  1  histogram {\"count\":\"3\"}", "  2  1"]);
     }
 }

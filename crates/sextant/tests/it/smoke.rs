@@ -29,6 +29,11 @@ fn refuses_bad_configuration_with_a_message() {
         ),
         (Some("scrape_configs:\n- job_name: a\n- job_name: a\n"), &[], &["prometheus.yml", "\"a\""]),
         (Some("rule_files: [rules.yml]\n"), &[], &["rules.yml", "groops"]),
+        (
+            Some("scrape_configs:\n- job_name: a\n  authorization: {type: basic}\n"),
+            &[],
+            &["authorization type cannot be set", "prometheus.yml:3:"],
+        ),
         (None, &[], &["prometheus.yml", "o such file"]),
         (Some(IDLE), &["--web.config.file=absent.yml"], &["absent.yml"]),
         (Some(IDLE), &["--query.timeout=soon"], &["query.timeout", "soon"]),
