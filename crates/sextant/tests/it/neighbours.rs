@@ -33,6 +33,19 @@ pub(crate) fn find_all<const N: usize>(programs: [&str; N]) -> Option<[PathBuf; 
     Some(programs.map(|program| find(program).expect("it was there a moment ago")))
 }
 
+/// A Prometheus of the major release whose behaviour is ours.
+pub(crate) fn prometheus_3() -> Option<PathBuf> {
+    let [prometheus] = find_all(["prometheus"])?;
+    let version = std::process::Command::new(&prometheus).arg("--version").output().ok()?;
+    let text =
+        String::from_utf8_lossy(&version.stdout).into_owned() + &String::from_utf8_lossy(&version.stderr);
+    if text.contains("version 3.") {
+        return Some(prometheus);
+    }
+    skipped(&format!("prometheus 3, found {}", text.lines().next().unwrap_or_default()));
+    None
+}
+
 /// Says, where whoever runs the tests counts it, that this test did not run.
 pub(crate) fn skipped(needs: &str) {
     println!("SKIPPED: needs {needs}");

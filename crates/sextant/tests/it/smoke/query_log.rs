@@ -92,7 +92,7 @@ fn queries_are_logged_where_the_configuration_says() {
     let metrics = sextant.get("/metrics").text();
     assert!(metrics.contains("prometheus_engine_query_log_failures_total 0"), "{metrics}");
 
-    let Some([prometheus]) = neighbours::find_all(["prometheus"]) else { return };
+    let Some(prometheus) = neighbours::prometheus_3() else { return };
     same_keys_as(&prometheus, dir, &lines(&log), &lines(&moved));
 }
 

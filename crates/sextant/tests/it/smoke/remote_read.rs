@@ -81,7 +81,7 @@ fn a_query_reads_another_sextant() {
 /// The chunks of a real TSDB, floats and histograms, give what Prometheus itself answers.
 #[test]
 fn a_query_reads_a_live_prometheus() {
-    let Some([prometheus]) = neighbours::find_all(["prometheus"]) else { return };
+    let Some(prometheus) = neighbours::prometheus_3() else { return };
     let scratch = tempfile::tempdir().unwrap();
     let dir = scratch.path();
     let address = format!("127.0.0.1:{}", free_port());
