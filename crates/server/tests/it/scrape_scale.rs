@@ -41,7 +41,7 @@ const TARGET_BYTES_MAX: usize = 12 << 10;
 /// Tasks and threads that may live at once, however many targets there are: scrapes in flight, both ends
 /// of their connections and of those that are kept.
 const TASKS_MAX: usize = 2_000;
-const THREADS_MAX: usize = 100;
+const THREADS_MAX: usize = 300;
 
 const BODY: &str = "# TYPE requests_total counter\nrequests_total{code=\"200\"} 3\n\
                     requests_total{code=\"500\"} 1\n# TYPE queue gauge\nqueue 7\n";
