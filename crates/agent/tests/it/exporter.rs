@@ -18,21 +18,22 @@ const FLAGS: [&str; 4] = [
 pub(crate) struct Exporter {
     child: Child,
     address: String,
+    pub(crate) version: Version,
     /// Kept open, since the exporter logs while it runs.
     _log: BufReader<std::process::ChildStderr>,
 }
 
 impl Exporter {
-    /// `None`, with a line that says so, where there is no exporter.
-    pub(crate) fn start(flags: &[&str]) -> Option<Self> {
+    /// `None`, with a line that says so, where there is no exporter of that release or a newer one.
+    pub(crate) fn start(version_min: Version, flags: &[&str]) -> Option<Self> {
         let Some(program) = find() else {
             println!("SKIPPED: needs prometheus-node-exporter");
             return None;
         };
-        let version = version_of(&program);
-        if version < Some(VERSION_MIN) {
+        let version = version_of(&program).expect("node_exporter tells its version");
+        if version < version_min {
             println!(
-                "SKIPPED: needs node_exporter {VERSION_MIN:?} or newer, {} is {version:?}",
+                "SKIPPED: needs node_exporter {version_min:?} or newer, {} is {version:?}",
                 program.display()
             );
             return None;
@@ -56,7 +57,7 @@ impl Exporter {
                 break address.trim().to_owned();
             }
         };
-        Some(Self { child, address, _log: log })
+        Some(Self { child, address, version, _log: log })
     }
 
     pub(crate) fn page(&mut self) -> Vec<u8> {
@@ -77,11 +78,16 @@ impl Drop for Exporter {
     }
 }
 
-/// Older releases differ from what we follow in ways that are of no interest any more.
-const VERSION_MIN: (u32, u32) = (1, 11);
+/// Major and minor.
+pub(crate) type Version = (u32, u32);
+
+/// The release that we follow.
+pub(crate) const FOLLOWED: Version = (1, 11);
+/// The release of Debian 12.
+pub(crate) const DEBIAN_12: Version = (1, 5);
 
 /// Major and minor of `node_exporter, version 1.11.1 (...)`.
-fn version_of(program: &Path) -> Option<(u32, u32)> {
+fn version_of(program: &Path) -> Option<Version> {
     let output = Command::new(program).arg("--version").output().ok()?;
     // It goes to one or the other, depending on the release.
     let text = [output.stdout, output.stderr].concat();
