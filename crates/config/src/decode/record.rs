@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::preset_value;
-use crate::schema::{Kind, Schema};
+use crate::schema::{Kind, Schema, relabel};
 use crate::yaml::SourcePos;
 
 /// A decoded value.
@@ -251,10 +251,32 @@ impl Record {
     }
 
     /// The place to show for a message about this section: the first set field the message names,
-    /// else the section itself.
+    /// else the part below that it is about, else the section itself.
     pub(crate) fn blamed_pos(&self, message: &str) -> SourcePos {
         let words = message.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-        words.filter(|word| word.len() > 2).find_map(|word| self.place(word)).unwrap_or(self.pos)
+        let named = words.filter(|word| word.len() > 2).find_map(|word| self.place(word));
+        named.or_else(|| self.blamed_below(message)).unwrap_or(self.pos)
+    }
+
+    /// The last section below whose name the message quotes, or the relabelling rule that it refuses:
+    /// of two jobs of one name the second is too many.
+    fn blamed_below(&self, message: &str) -> Option<SourcePos> {
+        let sections = self.values.iter().flat_map(|value| match value {
+            Value::Section(section) => vec![&**section],
+            Value::List(values) => values.iter().filter_map(Value::as_section).collect(),
+            _ => Vec::new(),
+        });
+        let sections: Vec<&Self> = sections.collect();
+        let blamed = |section: &&Self| {
+            if relabel::refuses(section, message) {
+                return Some(section.pos);
+            }
+            let named = ["job_name", "name"].into_iter().filter(|field| section.has(field));
+            let quoted =
+                named.into_iter().find(|field| message.contains(&format!("{:?}", section.str(field))));
+            quoted.and_then(|field| section.place(field)).or_else(|| section.blamed_below(message))
+        };
+        sections.iter().rev().find_map(blamed)
     }
 
     /// Joins every relative path below with the directory of the configuration file.

@@ -43,6 +43,12 @@ pub(crate) fn check_list(record: &Record, list: &str, legacy_names: bool) -> Res
     record.sections(list).try_for_each(|rule| check_rule(rule, legacy_names))
 }
 
+/// Whether the section is a rule that is refused with this message.
+pub(crate) fn refuses(section: &Record, message: &str) -> bool {
+    let refused = |legacy_names| check_rule(section, legacy_names).is_err_and(|found| found == message);
+    section.schema.go_type == RELABEL.go_type && (refused(false) || refused(true))
+}
+
 fn check_rule(rule: &Record, legacy_names: bool) -> Result<(), String> {
     if !rule.has("action") {
         return Err("relabel action cannot be empty".to_owned());

@@ -280,3 +280,25 @@ fn damaged_files_are_refused_with_a_place() {
         }
     }
 }
+
+/// What upstream says of the file as a whole has a place all the same.
+#[test]
+fn errors_about_jobs_and_rules_name_their_place() {
+    let head = "scrape_configs:\n- job_name: j\n  static_configs: [{targets: ['a:1']}]\n";
+    for (text, place) in [
+        ("- job_name: j\n", "c.yml:4:13: found multiple scrape configs with job name \"j\""),
+        ("- {job_name: k, scrape_timeout: 2m}\n", "c.yml:4:14: scrape timeout greater"),
+        (
+            "  relabel_configs:\n  - target_label: x\n  - {action: hashmod, target_label: a}\n",
+            "c.yml:6:5: relabel configuration for hashmod requires non-zero modulus",
+        ),
+        (
+            "  metric_relabel_configs: [{action: lowercase}]\n",
+            "c.yml:4:28: relabel configuration for lowercase action requires 'target_label' value",
+        ),
+    ] {
+        let error = PrometheusConfig::parse(&format!("{head}{text}"), "c.yml", &|_| None, Mode::Server);
+        let located = error.unwrap_err().located();
+        assert!(located.starts_with(place), "{text}: {located}");
+    }
+}
