@@ -234,7 +234,9 @@ impl ScrapeCycle {
         let explicit_ms = entry.timestamp_ms.filter(|_| self.config.honor_timestamps);
         let Some((idx, series_idx, t)) = self.admit(found, explicit_ms, pass) else { return Ok(()) };
         let st = entry.start_timestamp_ms;
-        self.zero_sample(idx, series_idx, st, t, pass);
+        if self.wants_zero_sample(idx, st, t) {
+            pass.batch.floats.push(FloatSample { series_idx, st: 0, t: st, v: 0.0 });
+        }
         let st = if self.options.start_timestamps { st } else { 0 };
         pass.batch.floats.push(FloatSample { series_idx, st, t, v: entry.value });
         if self.options.exemplars {
@@ -253,11 +255,17 @@ impl ScrapeCycle {
         let mut histogram = entry.histogram.clone();
         let buckets_max = self.config.limits.native_histogram_buckets;
         if !fit_resolution(&mut histogram, self.schema_max, buckets_max) {
+            pass.counts.added += 1; // It remained after relabelling, which is what is reported.
             pass.over_limit.get_or_insert(ScrapeFailure::BucketLimit);
             return Ok(());
         }
-        let Some((_, series_idx, t)) = self.admit(found, explicit_ms, pass) else { return Ok(()) };
-        let st = if self.options.start_timestamps { entry.start_timestamp_ms } else { 0 };
+        let Some((idx, series_idx, t)) = self.admit(found, explicit_ms, pass) else { return Ok(()) };
+        let st = entry.start_timestamp_ms;
+        if self.wants_zero_sample(idx, st, t) {
+            let h = Arc::new(zero_histogram(&histogram));
+            pass.batch.histograms.push(HistogramSample { series_idx, st: 0, t: st, h });
+        }
+        let st = if self.options.start_timestamps { st } else { 0 };
         pass.batch.histograms.push(HistogramSample { series_idx, st, t, h: Arc::new(histogram) });
         if self.options.exemplars {
             let mut exemplars = Vec::new();
@@ -336,12 +344,25 @@ impl ScrapeCycle {
         Some((found.idx, pass.batch.add_series(series), t))
     }
 
-    fn zero_sample(&mut self, idx: usize, series_idx: u32, st: i64, t: i64, pass: &mut Pass<'_>) {
+    /// Whether a zero belongs at the start `st` of a sample at `t`: once for each start of a series.
+    fn wants_zero_sample(&mut self, idx: usize, st: i64, t: i64) -> bool {
         let entry = self.cache.entry(idx);
-        if self.options.created_zero_samples && st != 0 && st < t && entry.zero_st_ms != st {
+        let wanted = self.options.created_zero_samples && st != 0 && st < t && entry.zero_st_ms != st;
+        if wanted {
             entry.zero_st_ms = st;
-            pass.batch.floats.push(FloatSample { series_idx, st: 0, t: st, v: 0.0 });
         }
+        wanted
+    }
+}
+
+/// Nothing observed, in the layout of what follows it.
+fn zero_histogram(next: &model::FloatHistogram) -> model::FloatHistogram {
+    model::FloatHistogram {
+        counter_reset_hint: model::histogram::CounterResetHint::Reset,
+        schema: next.schema,
+        zero_threshold: next.zero_threshold,
+        custom_values: next.custom_values.clone(),
+        ..model::FloatHistogram::default()
     }
 }
 

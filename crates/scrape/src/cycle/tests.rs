@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use base::ByteSize;
 use model::relabel::RelabelConfig;
+use wire_core::ProtoWriter;
 use wire_core::http_config::HttpClientConfig;
 
 use super::*;
@@ -179,5 +180,84 @@ fn the_extra_series_come_by_job_or_for_all() {
         let mut scraped = scrape(&mut cycle, "", 1000);
         cycle.report(&mut scraped, 1000, 0.0);
         assert_eq!(scraped.batch.floats.len(), expected);
+    }
+}
+
+#[test]
+fn a_created_timestamp_becomes_one_zero_for_floats_and_native_histograms() {
+    let created = |w: &mut ProtoWriter, field: u32, t_s: u64| w.message_field(field, |w| w.u64_field(1, t_s));
+    let body = |t_s: u64| {
+        let mut w = ProtoWriter::new();
+        w.delimited(|w| {
+            w.str_field(1, "c_total");
+            w.u64_field(3, 0);
+            w.message_field(4, |w| {
+                w.message_field(3, |w| {
+                    w.f64_field(1, 5.0);
+                    created(w, 3, t_s);
+                });
+            });
+        });
+        w.delimited(|w| {
+            w.str_field(1, "h");
+            w.u64_field(3, 4);
+            w.message_field(4, |w| {
+                w.message_field(7, |w| {
+                    w.u64_field(1, 3);
+                    w.sint64_field(5, 2);
+                    w.f64_field(6, 0.5);
+                    w.u64_field(7, 3);
+                    created(w, 15, t_s);
+                });
+            });
+        });
+        w.finish()
+    };
+    let config = ScrapeConfig { native_histograms: true, ..config() };
+    let address = Labels::from_pairs([("__address__", "host:1")]);
+    let target = Target::build(&config, &address, &Labels::empty()).unwrap().unwrap();
+    let options = CycleOptions { created_zero_samples: true, ..CycleOptions::default() };
+    let mut cycle = ScrapeCycle::new(TenantId::anonymous(), Arc::new(config), Arc::new(target), options);
+    // (created, scraped at) in seconds, and the times at which each series gets a zero.
+    let cases: [(u64, i64, &[i64]); 4] =
+        [(7, 10, &[7000, 10_000]), (7, 20, &[20_000]), (25, 30, &[25_000, 30_000]), (50, 40, &[40_000])];
+    for (created_s, at_s, expected) in cases {
+        let bytes = body(created_s);
+        let content_type = ScrapeProtocol::PrometheusProto.header();
+        let scraped = cycle.ingest(Fetched::Body { body: &bytes, content_type }, at_s * 1000, at_s * 1000);
+        assert_eq!(scraped.failure, None);
+        let floats: Vec<(i64, bool)> = scraped.batch.floats.iter().map(|s| (s.t, s.v == 0.0)).collect();
+        let histograms: Vec<(i64, bool)> =
+            scraped.batch.histograms.iter().map(|s| (s.t, s.h.count == 0.0)).collect();
+        let expected: Vec<(i64, bool)> = expected.iter().map(|t| (*t, *t != at_s * 1000)).collect();
+        assert_eq!((floats, &histograms), (expected.clone(), &expected), "created at {created_s}");
+        assert!(scraped.batch.histograms.iter().all(|s| s.h.schema == 2 && s.h.zero_threshold == 0.5));
+    }
+}
+
+#[test]
+fn histograms_beyond_the_bucket_limit_are_counted_among_the_samples_that_remained() {
+    let mut w = ProtoWriter::new();
+    w.delimited(|w| {
+        w.str_field(1, "h");
+        w.u64_field(3, 4);
+        w.message_field(4, |w| {
+            w.message_field(7, |w| {
+                w.u64_field(1, 2);
+                for (spans, deltas) in [(9, 10), (12, 13)] {
+                    w.message_field(spans, |w| w.u64_field(2, 1));
+                    w.packed_sint64(deltas, [1]);
+                }
+            });
+        });
+    });
+    let (bytes, content_type) = (w.finish(), ScrapeProtocol::PrometheusProto.header());
+    for (limit, stored, failure) in [(2, 1, None), (1, 0, Some(ScrapeFailure::BucketLimit))] {
+        let limits = ScrapeLimits { native_histogram_buckets: limit, ..ScrapeLimits::default() };
+        let mut cycle = cycle_with(ScrapeConfig { native_histograms: true, limits, ..config() });
+        let scraped = cycle.ingest(Fetched::Body { body: &bytes, content_type }, 1000, 1000);
+        assert_eq!(scraped.failure, failure);
+        assert_eq!((scraped.counts.scraped, scraped.counts.added), (1, 1));
+        assert_eq!(scraped.batch.histograms.len(), stored);
     }
 }

@@ -1,4 +1,5 @@
-//! `GET /federate?match[]=…`: the latest sample of every matching series, as text.
+//! `GET /federate?match[]=…`: the latest sample of every matching series, as text or,
+//! for clients that ask for it, as protobuf, which alone carries native histograms.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use model::{FloatHistogram, Labels};
 use ql_promql::source::{SelectRequest, SeriesBuffer, SeriesSource as _, SourceError};
 use wire_prom::api_json::SampleValue;
-use wire_prom::federate::{FederateSample, write_federation};
+use wire_prom::federate::{FederateSample, write_federation, write_federation_proto};
 use wire_prom::negotiate::{ExposeFormat, negotiate};
 
 use super::App;
@@ -40,7 +41,7 @@ pub(crate) async fn federate(
         Err(message) => return plain_error(StatusCode::BAD_REQUEST, &message),
     };
     let accept = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
-    let (format, scheme) = negotiate(accept, &[ExposeFormat::Text]);
+    let (format, scheme) = negotiate(accept, &[ExposeFormat::Text, ExposeFormat::ProtoDelimited]);
     let now_ms = app.clock.now_ms();
     let start_ms = now_ms - app.engine.options().lookback_delta_ms;
     let cancel = CancelToken::unbounded();
@@ -86,7 +87,13 @@ pub(crate) async fn federate(
     let external =
         app.reload.current().map(|config| config.global.external_labels.clone()).unwrap_or_default();
     let external = external.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-    let mut response = Response::new(write_federation(&mut samples, &external, scheme).into());
+    let body = match format {
+        ExposeFormat::ProtoDelimited => write_federation_proto(&mut samples, &external, scheme),
+        ExposeFormat::Text | ExposeFormat::OpenMetrics0_0_1 | ExposeFormat::OpenMetrics1_0_0 => {
+            write_federation(&mut samples, &external, scheme)
+        }
+    };
+    let mut response = Response::new(body.into());
     let content_type =
         HeaderValue::from_str(&format.content_type(scheme)).expect("media types are valid headers");
     response.headers_mut().insert(CONTENT_TYPE, content_type);
