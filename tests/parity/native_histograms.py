@@ -7,6 +7,8 @@ Exits like parity.py, whose parts it uses.
 """
 
 import argparse
+import difflib
+import json
 import os
 import shutil
 import sys
@@ -29,6 +31,13 @@ JOBS = {
     "factor_limited": "native_histogram_min_bucket_factor: 3\n    native_histogram_bucket_limit: 3",
 }
 
+
+FEDERATED = [
+    '{__name__=~"nh_.+"}',
+    '{__name__=~"classic_.+"}',
+    '{job="custom",__name__!~"up|scrape_.+"}',
+    '{job="limited",__name__!~"up|scrape_.+"}',
+]
 
 # 3.5 does not convert and write samples of zero at created timestamps at the same time (its issue 15137).
 ROUNDS = [
@@ -77,23 +86,96 @@ def requests(end_s):
     yield "targets", "/api/v1/targets?state=active"
 
 
-def federated(server, selector):
-    """/federate as protobuf and as text, parted so that order plays no role."""
-    path = f"/federate?match[]={urllib.parse.quote(selector)}"
-    for accept in (native_exporter.CONTENT_TYPE, "text/plain"):
-        response, body = server.ask("GET", path, [("Accept", accept)])
-        yield accept, (response.status, response.getheader("Content-Type"), body)
+def members(message):
+    """[(number, bytes)] of a protobuf message; varints stay encoded."""
+    found, at = [], 0
+
+    def varint():
+        nonlocal at
+        value, shift = 0, 0
+        while True:
+            byte = message[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    while at < len(message):
+        key = varint()
+        start = at
+        if key & 7 == 0:
+            varint()
+        elif key & 7 == 1:
+            at += 8
+        else:
+            length = varint()
+            start, at = at, at + length
+        found.append((key >> 3, message[start:at]))
+    return found
+
+
+def metrics_of(delimited):
+    """A sorted line for every metric of a protobuf exposition: families and metrics have no order of their own."""
+    lines = []
+    # A sequence of delimited messages reads like one field after another, but for the keys.
+    at = 0
+    while at < len(delimited):
+        length, shift = 0, 0
+        while True:
+            byte = delimited[at]
+            at += 1
+            length |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        family = members(delimited[at : at + length])
+        at += length
+        head = [value for number, value in family if number in (1, 3)]
+        for metric in (value for number, value in family if number == 4):
+            labels = sorted(value for number, value in members(metric) if number == 1)
+            fields = [(n, sorted(members(v), key=lambda m: m[0]) if n == 7 else v) for n, v in members(metric)]
+            rest = sorted((field for field in fields if field[0] != 1), key=lambda field: field[0])
+            lines.append(f"{head} {labels} {rest}")
+    return sorted(lines)
 
 
 def compare_federation(peer, own, report):
-    for selector in ('{__name__=~"nh_.+"}', '{__name__=~"classic_.+"}', '{job="custom"}', '{job="limited"}'):
-        for (accept, theirs), (_, ours) in zip(federated(peer, selector), federated(own, selector)):
-            differences = [
-                f"{what}: {t[:3000]!r}, ours {o[:3000]!r}" if isinstance(t, bytes) else f"{what}: {t!r}, ours {o!r}"
-                for what, t, o in zip(("status", "content type", "body"), theirs, ours)
-                if t != o
+    for selector in FEDERATED:
+        path = f"/federate?match[]={urllib.parse.quote(selector)}"
+        for accept in (native_exporter.CONTENT_TYPE, "text/plain"):
+            asked = [server.ask("GET", path, [("Accept", accept)]) for server in (peer, own)]
+            types = [(r.status, r.getheader("Content-Type")) for r, _ in asked]
+            lines = [
+                sorted(body.decode().splitlines()) if accept == "text/plain" else metrics_of(body) for _, body in asked
             ]
-            report.add(f"federate {selector} as {accept}", differences)
+            differences = [] if types[0] == types[1] else [f"{types[0]}, ours {types[1]}"]
+            if not differences:
+                unified = difflib.unified_diff(*lines, "theirs", "ours", lineterm="", n=0)
+                differences = [line for line in list(unified)[2:] if not line.startswith("@@")]
+            report.add(f"federate {selector} as {accept.split(';')[0]}", differences)
+
+
+def by_labels(elements, member):
+    """Under their labels, so that a difference names the series it is in."""
+    return {json.dumps(e[member] if member else e, sort_keys=True): e for e in elements}
+
+
+def asked(server, path):
+    """The answer, with series under their labels and warnings in order: the peer keeps them in maps."""
+    response, body = server.ask("GET", path)
+    document = json.loads(body)
+    for member in ("warnings", "infos"):
+        if member in document:
+            document[member].sort()
+    data = document.get("data")
+    if isinstance(data, dict) and data.get("resultType") in ("vector", "matrix"):
+        data["result"] = by_labels(data["result"], "metric")
+    elif isinstance(data, list) and "query_exemplars" in path:
+        document["data"] = by_labels(data, "seriesLabels")
+    elif isinstance(data, list) and "/series" in path:
+        document["data"] = by_labels(data, None)
+    return response, json.dumps(document).encode()
 
 
 def run(what, peer, own, end_s, texts):
@@ -102,7 +184,7 @@ def run(what, peer, own, end_s, texts):
     for name, path in requests(end_s):
         if not all(text in name for text in texts):
             continue
-        differences = parity.compare(name, peer.ask("GET", path), own.ask("GET", path), False)
+        differences = parity.compare(name, asked(peer, path), asked(own, path), True)
         report.add(name, parity.mask_ports(differences, peer, own))
     if all(text in "federate" for text in texts):
         compare_federation(peer, own, report)
