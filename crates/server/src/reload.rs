@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::Clock;
+use config::prometheus::StorageConfig;
 use config::{ConfigError, PrometheusConfig, RuleFileOptions, parse_rule_file};
 use parking_lot::{Mutex, RwLock};
 use rules::config::RuleFile;
+use store_metrics::{MetricStore, RetentionOptions};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::discovery::expand;
@@ -91,8 +93,24 @@ pub struct ReloadStatus {
     pub last_success_ms: i64,
 }
 
+/// What the configuration file says of retention, else `base`: as upstream, the file wins.
+pub(crate) fn retention(base: RetentionOptions, storage: &StorageConfig) -> RetentionOptions {
+    RetentionOptions {
+        time_ms: storage.retention_time_ms.map_or(base.time_ms, |ms| Some(ms).filter(|ms| *ms > 0)),
+        size_bytes: storage
+            .retention_size
+            .map_or(base.size_bytes, |size| Some(size.0).filter(|bytes| *bytes > 0)),
+        disk_percent: storage.retention_percentage.map_or(base.disk_percent, |percent| {
+            Some(percent.clamp(0.0, 100.0) as u8).filter(|percent| *percent > 0)
+        }),
+    }
+}
+
 /// Everything a new configuration is applied to.
 pub struct Components {
+    pub store: Arc<MetricStore>,
+    /// What the command line or `sextant.yml` says, where `prometheus.yml` says nothing.
+    pub retention: RetentionOptions,
     pub scraping: Arc<Scraping>,
     pub ruling: Arc<Ruling>,
     pub remote_writing: Arc<RemoteWriting>,
@@ -241,6 +259,7 @@ impl Reloader {
         to.ruling
             .apply(&loaded.rule_files, &config.rules_global(), &config.alerting)
             .map_err(|e| refused(&e))?;
+        to.store.set_retention(retention(to.retention, &config.storage));
         to.scraping.apply(prepared, &config.global.external_labels);
         to.remote_writing.apply(remotes);
         to.remote_reading.apply(read_remotes);

@@ -244,6 +244,8 @@ pub async fn start(options: ServeOptions, clock: Arc<dyn Clock>) -> Result<Runni
         process: ProcessMetrics::new(&registry),
     });
     let components = Components {
+        store: Arc::clone(&store),
+        retention: options.store.retention,
         scraping,
         ruling: Arc::clone(&ruling),
         remote_writing: Arc::clone(&remote_writing),
@@ -388,15 +390,7 @@ async fn open_store(
 ) -> Result<(MetricStore, RecoveryReport), ServeError> {
     let mut store = options.store.clone();
     let storage = &loaded.config.storage;
-    if storage.retention_time_ms.is_some() {
-        store.retention.time_ms = storage.retention_time_ms.filter(|ms| *ms > 0);
-    }
-    if let Some(size) = storage.retention_size {
-        store.retention.size_bytes = Some(size.0).filter(|bytes| *bytes > 0);
-    }
-    if let Some(percent) = storage.retention_percentage {
-        store.retention.disk_percent = Some(percent.clamp(0.0, 100.0) as u8).filter(|percent| *percent > 0);
-    }
+    store.retention = reload::retention(store.retention, storage);
     if let Some(n_exemplars) = storage.max_exemplars {
         let exemplars_max = usize::try_from(n_exemplars).unwrap_or(0);
         store.limits = store.limits.map(|limits| Limits { exemplars_max, ..*limits });

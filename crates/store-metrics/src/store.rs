@@ -16,7 +16,7 @@ use vfs::Vfs;
 use crate::cardinality::CardinalityStats;
 use crate::error::{AppendError, StoreError};
 use crate::live::tenant::TenantLive;
-use crate::options::{AppendOptions, LiveSamples, StoreOptions};
+use crate::options::{AppendOptions, LiveSamples, RetentionOptions, StoreOptions};
 use crate::outcome::{
     AppendOutcome, CutOutcome, DeleteOutcome, MaintainOutcome, PartInfo, RecoveryReport, SnapshotReport,
     StoreStats,
@@ -91,6 +91,8 @@ pub(crate) struct Shared {
     damage: Mutex<Damage>,
     read_only: RwLock<Option<String>>,
     closed: AtomicBool,
+    /// As of the last change; `options` has what the store was opened with.
+    retention: RwLock<RetentionOptions>,
 }
 
 impl Shared {
@@ -174,6 +176,7 @@ impl MetricStore {
             damage: Mutex::new(Damage::default()),
             read_only: RwLock::new(None),
             closed: AtomicBool::new(false),
+            retention: RwLock::new(options.retention),
             options,
         });
         let report = shared.recover()?;
@@ -299,6 +302,16 @@ impl MetricStore {
         each: &mut dyn FnMut(&str, &[Metadata]),
     ) {
         self.shared.for_each_metadata(tenant, metric, each);
+    }
+
+    /// When samples may go.
+    pub fn retention(&self) -> RetentionOptions {
+        *self.shared.retention.read()
+    }
+
+    /// Changes when samples may go, from the next batch and the next round of maintenance on.
+    pub fn set_retention(&self, retention: RetentionOptions) {
+        *self.shared.retention.write() = retention;
     }
 
     pub fn stats(&self) -> StoreStats {

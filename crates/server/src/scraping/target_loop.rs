@@ -140,7 +140,7 @@ impl TargetLoop {
             last_duration_s: duration_s,
         };
         match around.ingest.append(&scraped.batch, AppendOptions::default()) {
-            Ok(outcome) => count_rejected(around, &outcome),
+            Ok(outcome) => count_rejected(around, &self.target.url, &outcome),
             Err(refused) => {
                 around.metrics.not_stored.with(&["refused"]).inc();
                 tracing::warn!(target = %self.target.url, error = %refused, "the samples of a scrape were not stored");
@@ -152,6 +152,9 @@ impl TargetLoop {
         let metrics = &around.metrics;
         metrics.duplicate.add(scraped.counts.duplicates as f64);
         metrics.out_of_bounds.add(scraped.counts.out_of_bounds as f64);
+        let url = &self.target.url;
+        warn_dropped(url, "another value for the same timestamp", scraped.counts.duplicates as u64);
+        warn_dropped(url, "too old or too far in the future", scraped.counts.out_of_bounds as u64);
         if scraped.counts.body_bytes < 0 {
             metrics.exceeded_body_size.inc();
         }
@@ -224,12 +227,31 @@ impl Drop for Turn {
     }
 }
 
-fn count_rejected(around: &Surroundings, outcome: &AppendOutcome) {
-    let metrics = &around.metrics;
-    metrics.duplicate.add(outcome.rejected.duplicate as f64);
-    metrics.out_of_order.add((outcome.rejected.out_of_order + outcome.rejected.too_old) as f64);
-    metrics.out_of_bounds.add(outcome.rejected.out_of_bounds as f64);
-    if outcome.rejected.series_limit + outcome.rejected.series_memory > 0 {
-        metrics.not_stored.with(&["series limit"]).inc();
+fn count_rejected(around: &Surroundings, url: &str, outcome: &AppendOutcome) {
+    let (metrics, rejected) = (&around.metrics, &outcome.rejected);
+    metrics.duplicate.add(rejected.duplicate as f64);
+    metrics.out_of_order.add(rejected.out_of_order as f64);
+    // What retention has passed is out of upstream's bounds too.
+    metrics.out_of_bounds.add((rejected.out_of_bounds + rejected.too_old) as f64);
+    for (reason, n) in [
+        ("series limit", rejected.series_limit + rejected.series_memory),
+        ("label limit", rejected.label_names + rejected.label_value),
+    ] {
+        if n > 0 {
+            metrics.not_stored.with(&[reason]).inc();
+        }
+    }
+    warn_dropped(url, "out of order", rejected.out_of_order);
+    warn_dropped(url, "another value for the same timestamp", rejected.duplicate);
+    warn_dropped(url, "too old or too far in the future", rejected.out_of_bounds + rejected.too_old);
+    warn_dropped(url, "beyond the limit of series", rejected.series_limit + rejected.series_memory);
+    warn_dropped(url, "beyond the limits of labels", rejected.label_names + rejected.label_value);
+    warn_dropped(url, "invalid histogram", rejected.invalid_histogram);
+}
+
+/// Once for a scrape and a reason, as upstream.
+fn warn_dropped(url: &str, reason: &str, n_dropped: u64) {
+    if n_dropped > 0 {
+        tracing::warn!(target = url, reason, n_dropped, "samples of a scrape were dropped");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
-use store_metrics::Count;
+use store_metrics::{Count, RetentionOptions};
 use wire_prom::api_json::JsonWriter;
 
 use super::App;
@@ -54,7 +54,6 @@ pub struct StatusFacts {
     pub command_line: Vec<String>,
     pub host_name: String,
     pub server_timezone: String,
-    pub storage_retention: String,
     /// Feature flags by category, the shape of upstream's `features.json`.
     pub features: BTreeMap<String, BTreeMap<String, bool>>,
 }
@@ -112,6 +111,15 @@ pub(crate) async fn version(State(app): State<Arc<App>>) -> Response {
     with_type(StatusCode::OK, "text/plain; charset=utf-8", body)
 }
 
+/// The limits, as upstream words them.
+fn retention_text(retention: &RetentionOptions) -> String {
+    let mut shown = Vec::new();
+    shown.extend(retention.time_ms.map(base::duration::format_ms));
+    shown.extend(retention.size_bytes.map(|bytes| base::ByteSize(bytes).to_string()));
+    shown.extend(retention.disk_percent.map(|percent| format!("{percent}%")));
+    shown.join(" or ")
+}
+
 pub(crate) async fn runtime_info(State(app): State<Arc<App>>) -> ApiResult {
     let status = app.reload.status();
     let stats = app.store.stats();
@@ -144,7 +152,7 @@ pub(crate) async fn runtime_info(State(app): State<Arc<App>>) -> ApiResult {
             w.key("GODEBUG");
             w.string("");
             w.key("storageRetention");
-            w.string(&app.facts.storage_retention);
+            w.string(&retention_text(&app.store.retention()));
             w.key("sextantSamplesRejected");
             w.int(number(stats.rejected.total()));
         });

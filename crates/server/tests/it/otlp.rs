@@ -79,7 +79,6 @@ fn options(dir: &Path, enable_otlp_receiver: bool, otlp_deltas: OtlpDeltas) -> S
             command_line: Vec::new(),
             host_name: String::new(),
             server_timezone: String::new(),
-            storage_retention: String::new(),
             features: Default::default(),
         },
         engine: Default::default(),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Budget, ByteSize, Clock, TenantId};
+use base::{Budget, Clock, TenantId};
 use config::WebConfig;
 use config::sextant::{Deltas, HostCollectorConfig, TenantLimits};
 use engine::{QueryLimits, TenantQueryLimits};
@@ -229,11 +229,6 @@ fn route_prefix(settings: &Settings, external_url: &str) -> String {
 }
 
 fn facts(settings: &Settings, clock: &dyn Clock) -> StatusFacts {
-    let retention = retention(settings);
-    let mut shown = Vec::new();
-    shown.extend(retention.time_ms.map(base::duration::format_ms));
-    shown.extend(retention.size_bytes.map(|bytes| ByteSize(bytes).to_string()));
-    shown.extend(retention.disk_percent.map(|percent| format!("{percent}%")));
     let working_directory =
         std::env::current_dir().map_or_else(|_| String::new(), |dir| dir.display().to_string());
     StatusFacts {
@@ -251,7 +246,6 @@ fn facts(settings: &Settings, clock: &dyn Clock) -> StatusFacts {
         command_line: std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect(),
         host_name: host_name(),
         server_timezone: "UTC".to_owned(),
-        storage_retention: shown.join(" or "),
         features: crate::features::features(settings),
     }
 }

@@ -96,6 +96,26 @@ fn reload_takes_good_files_and_only_those() {
     assert!(metrics.contains("prometheus_config_last_reload_successful 1"), "{metrics}");
 }
 
+/// What the file says of retention holds from the reload on, and is shown; without it the flag counts.
+#[test]
+fn retention_follows_a_reload() {
+    let scratch = tempfile::tempdir().unwrap();
+    let flags =
+        ["--web.enable-lifecycle", "--web.enable-remote-write-receiver", "--storage.tsdb.retention.time=3d"];
+    let sextant = Sextant::start(scratch.path(), IDLE, &flags);
+    let old_ms = crate::waiting::unix_ms() - 5 * 3_600_000;
+    let limited = format!("{IDLE}storage: {{tsdb: {{retention: {{time: 2h, size: 1GB}}}}}}\n");
+    for (n, (config, shown, status)) in
+        [(IDLE, "3d", 204), (limited.as_str(), "2h or 1GB", 400), (IDLE, "3d", 204)].into_iter().enumerate()
+    {
+        std::fs::write(scratch.path().join("prometheus.yml"), config).unwrap();
+        assert_eq!(sextant.post("/-/reload", &[]).status, 200);
+        assert_eq!(sextant.data("/api/v1/status/runtimeinfo", &[])["storageRetention"], *shown);
+        let answer = push::push(&sextant, push::Version::V1, &format!("old_{n}"), &[(old_ms, 1.0)]);
+        assert_eq!(answer.status, status, "{shown}: {}", answer.text());
+    }
+}
+
 /// `--web.read-timeout`: whoever is slow to send frees the place it took.
 #[test]
 fn slow_clients_are_cut_off() {

@@ -70,7 +70,7 @@ impl Shared {
         let now_ms = self.clock.now_ms();
         let mut admission = Admission {
             shared: self,
-            oldest_ms: self.options.retention.time_ms.map_or(i64::MIN, |r| now_ms.saturating_sub(r)),
+            oldest_ms: self.retention.read().time_ms.map_or(i64::MIN, |r| now_ms.saturating_sub(r)),
             latest_ms: now_ms.saturating_add(tenant.limits.future_max_ms),
             out_of_order_window_ms: options.out_of_order_window_ms,
             resolved: Vec::with_capacity(batch.series.len()),

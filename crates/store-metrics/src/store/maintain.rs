@@ -18,7 +18,7 @@ use crate::store::{Extent, Shared};
 
 impl Shared {
     fn policy(&self) -> MaintenancePolicy {
-        let retention = &self.options.retention;
+        let retention = *self.retention.read();
         MaintenancePolicy {
             compaction: self.options.compaction.clone(),
             retention: RetentionPolicy {
