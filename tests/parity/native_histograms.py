@@ -115,6 +115,17 @@ def members(message):
     return found
 
 
+def canonical(histogram):
+    """By number: repeated doubles joined, as they may be packed, and zeros left out, as they may be."""
+    found = {}
+    for number, value in histogram:
+        if number in (9, 12):
+            value = value.removeprefix(b"\x08\x00")
+        found.setdefault(number, []).append(value)
+    joined = {n: b"".join(v) if n in (11, 14) else v for n, v in found.items()}
+    return sorted((n, v) for n, v in joined.items() if n in (11, 14) or b"".join(v).strip(b"\0"))
+
+
 def metrics_of(delimited):
     """A sorted line for every metric of a protobuf exposition: families and metrics have no order of their own."""
     lines = []
@@ -134,7 +145,7 @@ def metrics_of(delimited):
         head = [value for number, value in family if number in (1, 3)]
         for metric in (value for number, value in family if number == 4):
             labels = sorted(value for number, value in members(metric) if number == 1)
-            fields = [(n, sorted(members(v), key=lambda m: m[0]) if n == 7 else v) for n, v in members(metric)]
+            fields = [(n, canonical(members(v)) if n == 7 else v) for n, v in members(metric)]
             rest = sorted((field for field in fields if field[0] != 1), key=lambda field: field[0])
             lines.append(f"{head} {labels} {rest}")
     return sorted(lines)
